@@ -1,0 +1,1 @@
+"""Singer tap for Sentry: sentry.io, its regions and self-hosted servers."""

@@ -1,0 +1,521 @@
+"""What all streams share: how a list of Sentry is asked for, read and kept."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from urllib.parse import quote, urljoin, urlsplit
+
+import requests
+from singer_sdk.exceptions import FatalAPIError, RetriableAPIError, SkippableAPIError
+from singer_sdk.helpers.conform import TypeConformanceLevel
+from singer_sdk.streams.rest import HTTPRequest, PageContext, RESTStream
+
+from tap_sentry import errors, records, state
+from tap_sentry.fetching import Call
+from tap_sentry.listing import Listing, Page
+from tap_sentry.pagination import SentryPaginator
+
+if TYPE_CHECKING:
+    from collections.abc import (
+        Callable,
+        Iterable,
+        Iterator,
+        Mapping,
+        Sequence,
+    )
+
+    from requests.auth import AuthBase
+
+    from tap_sentry.records import Row
+    from tap_sentry.settings import Names
+    from tap_sentry.tap import TapSentry
+
+Context: TypeAlias = "Mapping[str, Any]"
+
+HEADERS = {"Accept": "application/json"}
+
+#: Bytes of a body that are read at once.
+CHUNK = 1 << 20
+#: Hops within the server that are followed, such as those of a renamed project.
+REDIRECTS = 5
+
+
+@dataclass
+class Outcome:
+    """How the reading of one slice ended."""
+
+    #: Whether it need not be tried again: it was read, or is not there.
+    is_final: bool = True
+
+
+class SentryStream(RESTStream[str]):
+    """A list of Sentry's Web API."""
+
+    #: Ids are unique on one server only, so every key names the organization.
+    primary_keys: Sequence[str] = ("organization_id", "id")
+
+    #: Where an older server has the same list.
+    fallback_path: ClassVar[str | None] = None
+
+    #: Scopes of a token, any of which is enough to read the list; those of the fallback
+    #: where they differ.
+    scopes: ClassVar[tuple[str, ...]] = ()
+    fallback_scopes: ClassVar[tuple[str, ...]] = ()
+
+    #: Query parameters of every page, and of the fallback's.
+    params: ClassVar[Mapping[str, Any]] = {}
+
+    fallback_params: ClassVar[Mapping[str, Any]] = {}
+
+    #: The parameter that names the page size.
+    page_size_name: ClassVar[str | None] = "per_page"
+    #: Rows a page; after the first, for a server that fails on so many.
+    page_sizes: ClassVar[tuple[int, ...]] = (100,)
+
+    #: Other names that servers have for a column.
+    renamed: ClassVar[Mapping[str, str]] = {}
+
+    #: Whether a brown-out of a deprecated list is waited for before the fallback.
+    waits_for_brown_out: ClassVar[bool] = True
+
+    #: Whether there is nothing to read where this list is refused.
+    is_essential: ClassVar[bool] = False
+
+    # Values come from JSON, and each row is cut to the columns: nothing is left to do.
+    TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE
+
+    # The tap keeps its own state; the SDK shall not add context keys to rows either.
+    state_partitioning_keys = ()
+    ignore_parent_replication_key = False
+
+    def __init__(self, tap: TapSentry) -> None:
+        """Prepare the columns."""
+        super().__init__(tap)
+        self.tap = tap
+        self.project = records.Projection(self.row_schema, self.renamed)
+
+    @property
+    def row_schema(self) -> Mapping[str, Any]:
+        """The columns of what the list holds: those of the stream's records."""
+        return self.schema
+
+    @property
+    def state_manager(self) -> state.NoStateManager:  # type: ignore[override] # by intent
+        """Nothing: the tap keeps its own state."""
+        return state.NoStateManager()
+
+    # What the SDK asks of a REST stream ------------------------------------------------
+
+    @property
+    def url_base(self) -> str:
+        """The address of the API."""
+        return f"{self.tap.settings.api_url}/api/0"
+
+    @property
+    def authenticator(self) -> AuthBase:  # type: ignore[override] # leaves the URL alone
+        """Adds the token."""
+        return self.tap.authenticator
+
+    @property
+    def requests_session(self) -> requests.Session:
+        """One session for all streams."""
+        return self.tap.session
+
+    @property
+    def timeout(self) -> int:
+        """Seconds to wait for an answer."""
+        return self.tap.settings.request_timeout
+
+    @property
+    def needed_scopes(self) -> tuple[str, ...]:
+        """The scopes for the path in use."""
+        is_fallback = self.current_path == self.fallback_path
+        return (is_fallback and self.fallback_scopes) or self.scopes
+
+    @functools.cached_property
+    def selects_within_columns(self) -> bool:
+        """Whether the catalog deselects a part of a column."""
+        return any(
+            not selected and len(breadcrumb) > len(("properties", "column"))
+            for breadcrumb, selected in self.mask.items()
+        )
+
+    @property
+    def current_path(self) -> str:
+        """The path, or its fallback once this server turned out to lack it."""
+        if self.fallback_path and self.path in self.tap.missing_endpoints:
+            return self.fallback_path
+        return self.path
+
+    def get_url(self, context: Context | None) -> str:
+        """The address of the list."""
+        return self.url(self.current_path, context)
+
+    def url(self, path: str, context: Context | None) -> str:
+        """The address of a path, with the slugs of this run."""
+        names = self.tap.names(context or {})
+        quoted = {name: quote(value, safe="") for name, value in names.items()}
+        return self.url_base + path.format_map(quoted)
+
+    def get_http_request(self, *, page: PageContext[str]) -> HTTPRequest:
+        """The request for one page."""
+        is_fallback = self.current_path == self.fallback_path
+        params = self.fallback_params if is_fallback else self.params
+        return HTTPRequest(
+            url=self.get_url(page.stream_context),
+            headers=HEADERS,
+            params={**params, "cursor": page.next_page_token},
+        )
+
+    def get_new_paginator(self) -> SentryPaginator:
+        """Goes by the `Link` header."""
+        return SentryPaginator()
+
+    def validate_response(self, response: requests.Response) -> None:
+        """Tell what stops, what is skipped, what is asked again and what is missing.
+
+        Raises:
+            FatalAPIError: For a refused token or a redirect to another host.
+            ForbiddenError: For a 403.
+            MissingEndpointError: If the server does not have this endpoint.
+            RetriableAPIError: If the request may succeed later.
+            SkippableAPIError: If the object does not exist, or the request is refused.
+        """
+        status = response.status_code
+        if status == HTTPStatus.OK:
+            return
+        said = errors.detail(response)
+        at = errors.place(response.url)
+        message = f"status {status} at {at}" + (f": {said}" if said else "")
+        if status == HTTPStatus.UNAUTHORIZED:
+            host = urlsplit(response.url).netloc
+            msg = f"{host} refuses the auth_token ({said or 'status 401'})"
+            raise FatalAPIError(msg)
+        if status == HTTPStatus.FORBIDDEN:
+            kind = errors.json_object(response).get("error_type")
+            raise errors.ForbiddenError(
+                message, is_unavailable_feature=kind == "unavailable_feature"
+            )
+        if status == HTTPStatus.GONE:
+            raise errors.BrownOutError(message, response)
+        if (
+            status in {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
+            or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        ):
+            raise RetriableAPIError(message, response)
+        if self.is_missing(response):
+            raise errors.MissingEndpointError(message)
+        if response.is_redirect:
+            msg = (
+                f"{at} redirects to another address ("
+                f"{errors.place(response.headers['Location'])}), which the token is "
+                "not sent to: set api_url to the address of Sentry itself"
+            )
+            raise FatalAPIError(msg)
+        raise SkippableAPIError(message)
+
+    def is_missing(self, response: requests.Response) -> bool:
+        """Whether an error means that the server lacks the endpoint, not an object."""
+        status = response.status_code
+        if status == HTTPStatus.NOT_FOUND:
+            return "detail" not in errors.json_object(response)
+        return status in {
+            HTTPStatus.METHOD_NOT_ALLOWED,
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+        }
+
+    def parse_response(self, response: requests.Response) -> Iterable[Row]:
+        """The rows of a page, straightened and cut to the columns."""
+        for row in self.read_body(response, records.decode_rows):
+            yield self.straighten(row, self.project(row))
+
+    def straighten(self, sent: Row, row: Row) -> Row:
+        """Put right what some servers send otherwise; `sent` is the uncut row."""
+        del sent
+        return row
+
+    def read_body(
+        self, response: requests.Response, decode: Callable[[bytes], Any]
+    ) -> Any:
+        """Read and decode a body.
+
+        Raises:
+            RetriableAPIError: If it is damaged.
+        """
+        body = b"".join(response.iter_content(CHUNK))
+        try:
+            return decode(body)
+        except records.DamagedBodyError:
+            kind = response.headers.get("Content-Type", "no content type")
+            msg = f"status 200 with a body that is no JSON list ({kind})"
+            raise RetriableAPIError(msg, response) from None
+
+    # Requests -------------------------------------------------------------------------
+
+    def send(self, request: requests.PreparedRequest) -> requests.Response:
+        """Send a request; follow redirects only within the server."""
+        for _ in range(REDIRECTS):
+            response = self.requests_session.send(
+                request, timeout=self.timeout, allow_redirects=False, stream=True
+            )
+            if not response.is_redirect:
+                break
+            target = urljoin(response.url, response.headers["Location"])
+            if origin(target) != origin(response.url):
+                break
+            response.close()
+            request = self.build_prepared_request(
+                method="GET", url=target, headers=HEADERS
+            )
+        return response
+
+    def call(
+        self,
+        context: Context | None,
+        query: Mapping[str, Any],
+        cursor: str | None = None,
+        page_size: int | None = None,
+    ) -> Call[Page]:
+        """The call for one page."""
+        request = self.get_http_request(page=PageContext(dict(context or {}), cursor))
+        if self.page_size_name and page_size:
+            request.params[self.page_size_name] = page_size
+        request.params |= query
+        prepared = self.build_prepared_request(
+            method="GET",
+            url=request.url,
+            params=request.encode_params(),
+            headers=request.headers,
+        )
+
+        def parse(response: requests.Response) -> Page:
+            paginator = self.get_new_paginator()
+            rows = list(self.parse_response(response))
+            following = (
+                paginator.get_next(response) if paginator.has_more(response) else None
+            )
+            if following is not None and following == cursor:
+                msg = "status 200 with a page that names itself as the next one"
+                raise RetriableAPIError(msg, response)
+            return Page(rows, following)
+
+        return Call(
+            self,
+            self.current_path,
+            prepared,
+            parse,
+            patient=self.waits_for_brown_out,
+        )
+
+    def listing(
+        self,
+        context: Context | None,
+        query: Mapping[str, Any] | None = None,
+        *,
+        cursor: str | None = None,
+        is_last: Callable[[Page], bool] | None = None,
+    ) -> Listing:
+        """The pages of the list; none is asked for yet."""
+
+        def ask(cursor: str | None, page_size: int) -> Call[Page]:
+            return self.call(context, query or {}, cursor, page_size)
+
+        return Listing(
+            self.tap.fetcher,
+            ask,
+            page_sizes=self.page_sizes,
+            cursor=cursor,
+            is_last=is_last,
+        )
+
+    def one(self, path: str, context: Context) -> Row:
+        """The one object at a path, cut to the columns of a row of the list.
+
+        Raises:
+            SkippableAPIError: If it does not exist.
+            MissingEndpointError: If the server has no such path.
+        """
+        prepared = self.build_prepared_request(
+            method="GET", url=self.url(path, context), headers=HEADERS
+        )
+
+        def parse(response: requests.Response) -> Row:
+            return self.project(self.read_body(response, records.decode_row))
+
+        return self.tap.fetcher.result(
+            self.tap.fetcher.submit(Call(self, path, prepared, parse))
+        )
+
+    def pages(
+        self, context: Context | None, make: Callable[[], Listing] | None = None
+    ) -> Iterator[Page]:
+        """The pages of the list, or of its fallback on a server that lacks it.
+
+        `make` prepares the listing; it is called again for the fallback.
+        """
+        make = make or (lambda: self.listing(context))
+        self.check_endpoint()
+        path = self.current_path
+        pages = iter(make())
+        try:
+            first = next(pages, None)
+        except Exception as error:
+            if not self.falls_back(error, context):
+                raise
+            self.tap.endpoint_is_missing(self, path, error)
+            yield from self.pages(context, make)
+            return
+        if first is not None:
+            yield first
+            yield from pages
+
+    def check_endpoint(self) -> None:
+        """Ask no more for what this server turned out to lack.
+
+        Raises:
+            MissingEndpointError: If it lacks the path in use.
+        """
+        if self.current_path in self.tap.missing_endpoints:
+            msg = f"this server does not have {self.current_path}"
+            raise errors.MissingEndpointError(msg)
+
+    @property
+    def keeps_state(self) -> bool:
+        """Whether this run reads bookmarks and moves them."""
+        return (
+            self.replication_method == "INCREMENTAL"
+            and not self.tap.settings.is_report
+        )
+
+    def falls_back(self, error: Exception, context: Context | None) -> bool:
+        """Whether an error of the first page means that the server lacks the list."""
+        del context
+        if isinstance(error, (errors.MissingEndpointError, errors.BrownOutError)):
+            return True
+        response = getattr(error, "response", None)
+        return (
+            isinstance(error, RetriableAPIError)
+            and response is not None
+            and response.status_code == HTTPStatus.OK
+            and "json" not in response.headers.get("Content-Type", "json")
+            and self.tap.has_answered
+        )
+
+    @contextlib.contextmanager
+    def skipping(self, context: Context | None) -> Iterator[Outcome]:
+        """Skip, and report, what cannot be read; or stop.
+
+        Raises:
+            FatalAPIError: If the run cannot go on.
+        """
+        outcome = Outcome()
+        try:
+            yield outcome
+        except errors.MissingEndpointError as error:
+            self.tap.summary.missing(self.name, str(error))
+        except errors.ForbiddenError as error:
+            outcome.is_final = False
+            self.tap.forbidden(self, context, error)
+        except SkippableAPIError as error:
+            self.tap.skip(self, context, str(error))
+        except (RetriableAPIError, requests.RequestException) as error:
+            outcome.is_final = False
+            self.tap.skip(self, context, errors.reason(error))
+        else:
+            self.tap.summary.read(self.name)
+
+    def organization_is_done(self, organization: str) -> None:
+        """Called when all projects of an organization were read, with all below."""
+
+    # Records --------------------------------------------------------------------------
+
+    def get_records(self, context: Context | None) -> Iterable[Row]:
+        """The rows of the list."""
+        with self.skipping(context):
+            for page in self.pages(context):
+                yield from page.rows
+                self.tap.checkpoint()
+
+    def post_process(self, row: Row, context: Context | None = None) -> Row | None:
+        """Add the ids of the context; decode what the SDK wants to look into."""
+        row = {**(context or {}), **row}
+        return records.decoded(row) if self.tap.looks_into_rows(self) else row
+
+
+class NamedStream(SentryStream):
+    """A list of what has a slug, which the settings name and other lists hang on."""
+
+    is_essential = True
+
+    #: `project` or `team`; its plural is the setting.
+    kind: ClassVar[str]
+
+    def __init__(self, tap: TapSentry) -> None:
+        """Remember the lists that were read: several streams need them."""
+        super().__init__(tap)
+        self._rows: dict[str, list[Row]] = {}
+        self._names: list[tuple[str, str]] = []
+
+    @property
+    def named(self) -> Names:
+        """What the setting names."""
+        named: Names = getattr(self.tap.settings, f"{self.kind}s")
+        return named
+
+    def check_names(self, organizations: Iterable[str]) -> None:
+        """Read the lists of all organizations if names have to be found in them.
+
+        Raises:
+            FatalAPIError: If the setting names what none of them has.
+        """
+        if not self.named.included:
+            return
+        for organization in organizations:
+            self.rows_of(organization)
+        if unknown := self.named.unmatched(self._names):
+            msg = (
+                f"The setting {self.kind}s names {', '.join(unknown)}, which no "
+                f"{self.kind} of the organizations of this run fits"
+            )
+            raise FatalAPIError(msg)
+
+    def rows_of(self, organization: str) -> list[Row]:
+        """The rows of an organization that the setting lets through, read once."""
+        if organization not in self._rows:
+            rows = [
+                row
+                for page in self.pages({"organization_id": organization})
+                for row in page.rows
+            ]
+            self._names += [id_and_slug(row) for row in rows]
+            rows = [row for row in rows if self.named.match(*id_and_slug(row))]
+            for row in rows:
+                self.tap.knows(self.kind, *id_and_slug(row))
+            self._rows[organization] = rows
+        return self._rows[organization]
+
+    def get_records(self, context: Context | None) -> Iterable[Row]:
+        """The rows that the setting lets through."""
+        with self.skipping(context):
+            yield from self.rows_of(str((context or {})["organization_id"]))
+
+    def get_child_context(self, record: Row, context: Context | None) -> Context:
+        """The ids alone: slugs can change."""
+        return {**(context or {}), f"{self.kind}_id": id_and_slug(record)[0]}
+
+
+def origin(url: str) -> tuple[str, str | None, int | None]:
+    """Scheme, host and port: where the token may be sent to."""
+    parts = urlsplit(url)
+    default = {"http": 80, "https": 443}.get(parts.scheme)
+    return parts.scheme, parts.hostname, parts.port or default
+
+
+def id_and_slug(row: Row) -> tuple[str, str]:
+    """What an organization, project or team is known by."""
+    key = str(records.value(row["id"]))
+    return key, str(records.value(row.get("slug")) or key)

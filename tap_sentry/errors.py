@@ -1,0 +1,91 @@
+"""What can go wrong with Sentry, and how it is told to the user.
+
+    FatalAPIError (SDK)        the run stops
+    ├── ForbiddenError         403: stops or is skipped, by the token's scopes
+    └── MissingEndpointError   this server has no such endpoint: fallback or skipped
+    RetriableAPIError (SDK)    asked again, a bounded number of times
+    └── BrownOutError          410: a deprecated endpoint is switched off for a while
+    SkippableAPIError (SDK)    one project, team or issue is left out and reported
+"""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+import requests
+from singer_sdk.exceptions import FatalAPIError, RetriableAPIError, SingerSDKError
+
+from tap_sentry.records import DamagedBodyError, decode_any
+
+
+class ForbiddenError(FatalAPIError):
+    """Sentry refuses this token one resource."""
+
+    def __init__(self, message: str, *, is_unavailable_feature: bool = False) -> None:
+        """Say whether it is the plan, not the token, that lacks something."""
+        super().__init__(message)
+        self.is_unavailable_feature = is_unavailable_feature
+
+
+class MissingEndpointError(FatalAPIError):
+    """This server does not have the endpoint."""
+
+
+class BrownOutError(RetriableAPIError):
+    """A deprecated endpoint that is switched off for a while."""
+
+
+def detail(response: requests.Response) -> str:
+    """What Sentry says about an error, in its own words.
+
+    `detail` may be a text, a list of texts or an object with a message; some answers
+    have `error`, `message` or one list of texts for each wrong field instead.
+    """
+    body = json_object(response)
+    for key in ("detail", "error", "message"):
+        found = body.get(key)
+        if isinstance(found, dict):
+            found = found.get("message") or found
+        if isinstance(found, list):
+            found = " ".join(map(str, found))
+        if found:
+            text = str(found)
+            break
+    else:
+        text = "; ".join(f"{key}: {value}" for key, value in body.items())
+    if body.get("errorId"):
+        text += f" (errorId {body['errorId']})"
+    return text[:500]
+
+
+def json_object(response: requests.Response) -> dict[str, object]:
+    """The JSON object of an error answer; an empty one if it has none."""
+    try:
+        body = decode_any(response.content)
+    except DamagedBodyError:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def place(url: str) -> str:
+    """Host and path of a URL: what may stand in a message."""
+    parts = urlsplit(url)
+    return f"{parts.netloc}{parts.path}"
+
+
+def reason(error: Exception) -> str:
+    """Why a request failed, in a few words and without its query or headers."""
+    response = getattr(error, "response", None)
+    if isinstance(error, SingerSDKError) and error.args:
+        return str(error.args[0])
+    if response is not None:
+        return f"status {response.status_code}"
+    if isinstance(error, requests.Timeout):
+        return "no answer in time"
+    if isinstance(error, requests.exceptions.SSLError):
+        return f"TLS: {error.args[0] if error.args else error}"
+    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+        return "the answer broke off"
+    if isinstance(error, requests.ConnectionError):
+        return "the connection failed"
+    return type(error).__name__

@@ -1,0 +1,300 @@
+"""Sends requests: a bounded pool of threads behind the gates of the endpoints.
+
+Threads only send and decode. A request that waits, for the limit of its endpoint or to
+be repeated, holds no thread. Whoever wants an answer waits for it with `result`, on the
+main thread, which alone writes and keeps state.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import logging
+import threading
+import time
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+
+import requests
+import urllib3
+from singer_sdk.exceptions import RetriableAPIError
+
+from tap_sentry import errors, limits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+#: How often one request is sent before its failure is final.
+TRIES = 5
+#: How often a connection that was closed unannounced is reopened without a word.
+REOPENINGS = 3
+#: How often a request that Sentry refuses for its rate is sent before that is final.
+REFUSALS = 60
+#: Seconds that a brown-out of an endpoint is waited for, in all.
+BROWN_OUT = 180.0
+
+T = TypeVar("T")
+
+
+class Source(Protocol[T]):
+    """What a request is sent for: a stream, seen from here."""
+
+    logger: logging.Logger
+
+    def send(self, request: requests.PreparedRequest) -> requests.Response:
+        """Send the request and give its answer, whatever its status."""
+
+    def validate_response(self, response: requests.Response) -> None:
+        """Raise unless the answer is a good one."""
+
+
+@dataclass(eq=False)
+class Call(Generic[T]):
+    """One request that is waiting, under way or answered."""
+
+    source: Source[T]
+    #: The endpoint: its path without the names in it. It has one gate.
+    endpoint: str
+    request: requests.PreparedRequest
+    #: Makes the result of a good answer; raises `RetriableAPIError` if it is damaged.
+    parse: Callable[[requests.Response], T]
+    #: Whether a brown-out is waited for, or final at once because there is a fallback.
+    patient: bool = True
+    future: Future[T] = field(default_factory=Future)
+    order: tuple[int, ...] = ()
+    tries: int = 0
+    refusals: int = 0
+    reopenings: int = 0
+    delays: Iterator[float] = field(default_factory=limits.expo)
+
+    def describe(self) -> str:
+        """Method and address for a message; never the token."""
+        url = self.request.url or ""
+        return f"GET {errors.place(url)}"
+
+
+class Fetcher:
+    """Sends calls, the ones of lowest order first, as the gates allow."""
+
+    def __init__(
+        self,
+        concurrency: int,
+        logger: logging.Logger,
+        waiting: Callable[[], AbstractContextManager[None]],
+    ) -> None:
+        """Start no thread yet; the main thread waits within `waiting`."""
+        self.concurrency = concurrency
+        self.logger = logger
+        #: How many requests were sent, and how long the limits held them back.
+        self.sent = 0
+        self.held_back = 0.0
+        self._waiting = waiting
+        self._sequence = itertools.count()
+        self._lock = threading.Lock()
+        self._work = threading.Condition(self._lock)
+        self._answer = threading.Condition(self._lock)
+        self._ready: dict[str, list[tuple[tuple[int, ...], int, Call[object]]]] = {}
+        self._delayed: list[tuple[float, int, Call[object]]] = []
+        self._gates: dict[str, limits.Gate] = {}
+        self._brown_outs: dict[str, float] = {}
+        self._threads: list[threading.Thread] = []
+        self._idling = 0
+        self._closed = False
+
+    def submit(self, call: Call[T]) -> Future[T]:
+        """Have a call sent as soon as there is room for it."""
+        with self._lock:
+            self._enqueue(call)
+            if not self._idling and len(self._threads) < self.concurrency:
+                # Daemons, so that a request under way does not delay the end.
+                thread = threading.Thread(target=self._run, daemon=True)
+                self._threads.append(thread)
+                thread.start()
+            self._work.notify()
+        return call.future
+
+    def result(self, future: Future[T]) -> T:
+        """Wait for an answer. For the main thread.
+
+        Raises:
+            Exception: What the call ended with, if not with an answer.
+        """
+        if not future.done():
+            with self._waiting(), self._lock:
+                while not future.done():
+                    self._answer.wait()
+        return future.result()
+
+    def close(self) -> None:
+        """Send nothing more."""
+        with self._lock:
+            self._closed = True
+            self._work.notify_all()
+
+    # In the threads -------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while (call := self._next()) is not None:
+            self._attempt(call)
+
+    def _enqueue(self, call: Call[T]) -> None:
+        entry = (call.order, next(self._sequence), call)
+        heapq.heappush(self._ready.setdefault(call.endpoint, []), entry)  # type: ignore[misc]
+
+    def _gate(self, endpoint: str) -> limits.Gate:
+        return self._gates.setdefault(endpoint, limits.Gate())
+
+    def _next(self) -> Call[object] | None:
+        """The next call to send, once its gate is open."""
+        with self._lock:
+            while not self._closed:
+                now = time.time()
+                while self._delayed and self._delayed[0][0] <= now:
+                    self._enqueue(heapq.heappop(self._delayed)[2])
+                opening = self._delayed[0][0] - now if self._delayed else None
+                best = None
+                for endpoint, calls in self._ready.items():
+                    if not calls or (best and calls[0][:2] > best[0][:2]):
+                        continue
+                    wait = self._gate(endpoint).wait(now)
+                    if wait == 0:
+                        best = calls
+                    elif wait is not None:
+                        opening = wait if opening is None else min(opening, wait)
+                if best:
+                    call = heapq.heappop(best)[2]
+                    self._gate(call.endpoint).send()
+                    self.sent += 1
+                    return call
+                self._idling += 1
+                self._work.wait(opening)
+                self._idling -= 1
+        return None
+
+    def _attempt(self, call: Call[T]) -> None:
+        """Send a call once; it is then answered, failed, or due again."""
+        received: limits.Limits | None = None
+        result: T
+        try:
+            response = call.source.send(call.request)
+            received = limits.read(response.headers, time.time())
+            call.source.validate_response(response)
+            result = call.parse(response)
+        except Exception as error:  # noqa: BLE001 - the main thread raises it
+            self._done(call, received, succeeded=False)
+            self._failed(call, error, received)
+        else:
+            self._done(call, received, succeeded=True)
+            # Not under the lock: what waits for the future may submit the next call.
+            call.future.set_result(result)
+            self._tell()
+
+    def _done(
+        self, call: Call[T], received: limits.Limits | None, *, succeeded: bool
+    ) -> None:
+        with self._lock:
+            gate = self._gate(call.endpoint)
+            gate.receive(received)
+            if succeeded:
+                gate.reopen()
+            self._work.notify_all()
+
+    def _failed(
+        self, call: Call[T], error: Exception, received: limits.Limits | None
+    ) -> None:
+        delay = self._delay(call, error, received)
+        if delay is None:
+            call.future.set_exception(error)
+            self._tell()
+            return
+        with self._lock:
+            due = (time.time() + delay, next(self._sequence), call)
+            heapq.heappush(self._delayed, due)  # type: ignore[misc]
+            self._work.notify_all()
+
+    def _tell(self) -> None:
+        with self._lock:
+            self._answer.notify_all()
+
+    def _delay(
+        self, call: Call[T], error: Exception, received: limits.Limits | None
+    ) -> float | None:
+        """Seconds until a failed call is sent again; None if its failure is final."""
+        if is_closed_unannounced(error) and call.reopenings < REOPENINGS:
+            call.reopenings += 1
+            return 0.0
+        if not isinstance(error, (RetriableAPIError, requests.RequestException)):
+            return None
+        response = error.response
+        if response is not None and received is not None:
+            if response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
+                return self._refused(call, received)
+            if isinstance(error, errors.BrownOutError):
+                return self._browned_out(call, response)
+        call.tries += 1
+        if call.tries >= TRIES:
+            return None
+        delay = next(call.delays)
+        self.logger.info(
+            "%s failed (%s); try %d of %d in %.1f s",
+            call.describe(),
+            errors.reason(error),
+            call.tries + 1,
+            TRIES,
+            delay,
+        )
+        return delay
+
+    def _refused(self, call: Call[T], received: limits.Limits) -> float | None:
+        """Sentry wants fewer requests: the whole endpoint waits."""
+        now = time.time()
+        call.refusals += 1
+        if call.refusals > REFUSALS:
+            return None
+        with self._lock:
+            gate = self._gate(call.endpoint)
+            is_first = gate.closed_until <= now
+            seconds = gate.close(received, now)
+            if is_first:
+                self.held_back += seconds
+        if is_first:
+            self.logger.info(
+                "Sentry limits the rate of %s: waiting %.0f s", call.endpoint, seconds
+            )
+        return 0.0
+
+    def _browned_out(self, call: Call[T], response: requests.Response) -> float | None:
+        """A deprecated endpoint is switched off, for a minute or for good."""
+        if not call.patient:
+            return None
+        now = time.time()
+        with self._lock:
+            is_first = call.endpoint not in self._brown_outs
+            until = self._brown_outs.setdefault(call.endpoint, now + BROWN_OUT)
+        if is_first:
+            self.logger.warning(
+                "Sentry is retiring %s (410). It is asked again for %d s; its "
+                "replacement is %s",
+                call.endpoint,
+                BROWN_OUT,
+                response.headers.get("X-Sentry-Replacement-Endpoint", "not named"),
+            )
+        delay = max(next(call.delays), 1.0)
+        return delay if now + delay < until else None
+
+
+def is_closed_unannounced(error: BaseException) -> bool:
+    """Whether the server had closed the connection before the request came.
+
+    Servers that close idle connections without saying so are met with a reset or an
+    empty answer when a connection is used again.
+    """
+    if not isinstance(error, requests.ConnectionError) or not error.args:
+        return False
+    cause = error.args[0]
+    return isinstance(cause, urllib3.exceptions.ProtocolError) and any(
+        isinstance(item, ConnectionError) for item in cause.args
+    )

@@ -1,0 +1,167 @@
+"""Sentry's rate limits, endpoint by endpoint, read from its response headers.
+
+https://docs.sentry.io/api/ratelimits/
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+
+import backoff
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+PREFIX = "X-Sentry-Rate-Limit-"
+
+#: Sentry counts by the minute at most: a reset further away is a wrong clock.
+LONGEST_WINDOW = 60.0
+#: A proxy may ask for more patience than Sentry does.
+LONGEST_RETRY_AFTER = 900.0
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one answer says about the limits of its endpoint."""
+
+    limit: int | None
+    remaining: int | None
+    #: Seconds since 1970 by the server's clock.
+    reset: float | None
+    concurrent: int | None
+    #: The server's clock less ours, in seconds; None if the answer has no date.
+    clock: float | None
+    retry_after: float | None
+
+
+def read(headers: Mapping[str, str], now: float) -> Limits:
+    """Read the limits from the headers of an answer that came at `now`."""
+    return Limits(
+        limit=_integer(headers.get(f"{PREFIX}Limit")),
+        remaining=_integer(headers.get(f"{PREFIX}Remaining")),
+        reset=_number(headers.get(f"{PREFIX}Reset")),
+        concurrent=_integer(headers.get(f"{PREFIX}ConcurrentLimit")),
+        clock=_clock(headers.get("Date"), now),
+        retry_after=_retry_after(headers.get("Retry-After"), now),
+    )
+
+
+def _integer(text: str | None) -> int | None:
+    return int(text) if text and text.strip().isdecimal() else None
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return float(text) if text else None
+    except ValueError:
+        return None
+
+
+def _clock(date: str | None, now: float) -> float | None:
+    try:
+        return parsedate_to_datetime(date).timestamp() - now if date else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def _retry_after(text: str | None, now: float) -> float | None:
+    """Seconds to wait, from a number of seconds or a date."""
+    seconds = _number(text)
+    if seconds is None and (clock := _clock(text, now)) is not None:
+        seconds = clock
+    return None if seconds is None else min(max(seconds, 0.0), LONGEST_RETRY_AFTER)
+
+
+@dataclass
+class Gate:
+    """How many requests one endpoint takes at this moment.
+
+    An endpoint that has not answered yet gets one request: its headers open the gate.
+    Sentry counts in fixed windows, so the budget of a window is what was left at the
+    newest answer of it, less what is under way. All times are `time.time()`.
+    """
+
+    in_flight: int = 0
+    #: Requests that may still be sent before `reset`; None: no limit is known.
+    budget: int | None = 1
+    limit: int | None = None
+    reset: float = 0.0
+    concurrent: int | None = 1
+    #: After a 429 nothing is sent before this instant.
+    closed_until: float = 0.0
+    #: The server's clock less ours. A date header is up to a second old, so the
+    #: largest difference seen is the nearest to the truth.
+    clock: float | None = None
+    #: `reset` has passed, and no answer has told the next one yet.
+    in_new_window: bool = False
+    _delays: Iterator[float] = field(default_factory=lambda: expo())
+
+    def wait(self, now: float) -> float | None:
+        """Seconds until a request may be sent: 0 now, None when an answer says."""
+        if self.closed_until > now:
+            return self.closed_until - now
+        if self.concurrent is not None and self.in_flight >= self.concurrent:
+            return None
+        if self.budget is None or self.budget > 0:
+            return 0.0
+        if self.limit is not None and not self.in_new_window:
+            opens = self.reset - (self.clock or 0.0)
+            if now < opens:
+                return opens - now
+            # Those under way may be counted in the new window.
+            self.in_new_window = True
+            self.budget = self.limit - self.in_flight
+        return 0.0 if not self.in_flight or (self.budget or 0) > 0 else None
+
+    def send(self) -> None:
+        """Count a request that goes out."""
+        self.in_flight += 1
+        if self.budget is not None:
+            self.budget -= 1
+
+    def receive(self, limits: Limits | None) -> None:
+        """Count an answer (None: none came) and learn from it."""
+        self.in_flight -= 1
+        if limits is None:
+            return
+        if limits.clock is not None:
+            self.clock = max(limits.clock, self.clock or limits.clock)
+        self.concurrent = limits.concurrent
+        if limits.limit is None or limits.remaining is None or limits.reset is None:
+            self.limit = self.budget = None
+            return
+        left = limits.remaining - self.in_flight
+        if limits.reset > self.reset or self.budget is None:
+            self.budget, self.in_new_window = left, False
+        elif limits.reset == self.reset and not self.in_new_window:
+            self.budget = min(self.budget, left)
+        self.limit = limits.limit
+        self.reset = max(self.reset, limits.reset)
+
+    def close(self, limits: Limits, now: float) -> float:
+        """Close after a 429 and say for how many seconds."""
+        if limits.retry_after is not None:
+            seconds = limits.retry_after
+        elif limits.reset is not None and not limits.remaining:
+            seconds = limits.reset - (self.clock or 0.0) - now
+        else:
+            seconds = 0.0
+        if seconds <= 0:
+            seconds = next(self._delays)
+        elif limits.retry_after is None:
+            seconds = min(seconds, LONGEST_WINDOW)
+        self.closed_until = max(self.closed_until, now + seconds)
+        return seconds
+
+    def reopen(self) -> None:
+        """A request got through: the next refusal starts with a short wait."""
+        self._delays = expo()
+
+
+def expo(longest: float = 60.0) -> Iterator[float]:
+    """Seconds to wait before each further try: about 1, 2, 4 … with jitter."""
+    delays = backoff.expo(max_value=longest)
+    next(delays)  # the generator of `backoff` waits for its first value to be asked
+    return (backoff.full_jitter(delay) / 2 + delay / 2 for delay in delays)

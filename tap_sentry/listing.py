@@ -1,0 +1,138 @@
+"""A list of Sentry, page by page, asked for ahead of its reader."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Protocol
+
+import requests
+from singer_sdk.exceptions import RetriableAPIError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from concurrent.futures import Future
+
+    from tap_sentry.fetching import Call, Fetcher
+    from tap_sentry.records import Row
+
+#: Pages of one list that are held before their reader takes them.
+AHEAD = 4
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page: its rows, and the cursor of the next page if there is one."""
+
+    rows: list[Row]
+    cursor: str | None
+
+
+class Ask(Protocol):
+    """Makes the call for one page."""
+
+    def __call__(self, cursor: str | None, page_size: int) -> Call[Page]:
+        """The call for the page at this cursor; None is the first page."""
+
+
+class Listing:
+    """The pages of one list in order; each is asked for when the one before arrives."""
+
+    def __init__(
+        self,
+        fetcher: Fetcher,
+        ask: Ask,
+        *,
+        page_sizes: tuple[int, ...],
+        cursor: str | None = None,
+        is_last: Callable[[Page], bool] | None = None,
+    ) -> None:
+        """Prepare the list; nothing is asked before `start` or the first page.
+
+        `page_sizes` after the first are for a server that fails on large pages;
+        `is_last` says which page is the last although the server has more.
+        """
+        self._fetcher = fetcher
+        self._call = ask
+        self._page_sizes = deque(page_sizes)
+        self._is_last = is_last
+        self._lock = threading.RLock()
+        self._held: deque[Future[Page]] = deque()
+        self._newest: Future[Page] | None = None
+        self._asked: str | None = None
+        self._next = cursor
+        self._started = False
+
+    def start(self) -> Listing:
+        """Ask for the first page."""
+        with self._lock:
+            if not self._started:
+                self._started = True
+                self._ask(self._next)
+        return self
+
+    def __iter__(self) -> Iterator[Page]:
+        """The pages, as they are needed. For the main thread.
+
+        Raises:
+            Exception: What the request for a page ended with.
+        """
+        self.start()
+        while self._held:
+            future = self._held[0]
+            try:
+                page = self._fetcher.result(future)
+            except (RetriableAPIError, requests.RequestException) as error:
+                if not self._ask_for_less(error):
+                    raise
+                continue
+            with self._lock:
+                self._follow(future)
+                self._held.popleft()
+                self._extend()
+            yield page
+
+    def _ask(self, cursor: str | None) -> None:
+        self._asked, self._next = cursor, None
+        future = self._fetcher.submit(self._call(cursor, self._page_sizes[0]))
+        self._newest = future
+        self._held.append(future)
+        future.add_done_callback(self._arrived)
+
+    def _arrived(self, future: Future[Page]) -> None:
+        """In a thread of the fetcher: a page is there, ask for the next."""
+        with self._lock:
+            self._follow(future)
+            self._extend()
+
+    def _follow(self, future: Future[Page]) -> None:
+        """Learn, once, from the newest page how the list goes on."""
+        if future is not self._newest or future.exception():
+            return
+        self._newest = None
+        page = future.result()
+        if not (self._is_last and self._is_last(page)):
+            self._next = page.cursor
+
+    def _extend(self) -> None:
+        if self._next is not None and len(self._held) < AHEAD:
+            self._ask(self._next)
+
+    def _ask_for_less(self, error: Exception) -> bool:
+        """Ask for the failed page again with fewer rows, if that may help."""
+        response = getattr(error, "response", None)
+        if response is None:
+            may_help = isinstance(error, requests.Timeout)
+        else:
+            may_help = response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR
+        if not may_help or len(self._page_sizes) == 1:
+            return False
+        with self._lock:
+            self._page_sizes.popleft()
+            self._held.popleft()
+            self._ask(self._asked)
+        return True
+
+

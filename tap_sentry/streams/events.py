@@ -1,0 +1,124 @@
+"""Events, under the heading *Events & Issues* in Sentry's API reference."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from singer_sdk import typing as th
+
+from tap_sentry.state import Scan
+from tap_sentry.schemas import ENTRY_COLUMNS, EVENT_COLUMNS, EVENT_NAMES
+from tap_sentry.streams.issues import ProjectIssues
+from tap_sentry.streams.projects import OrganizationProjects
+from tap_sentry.windowed import WindowedStream
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from tap_sentry.client import Context
+    from tap_sentry.records import Row
+
+
+class ProjectEvents(WindowedStream):
+    """An error event of a project.
+
+    https://docs.sentry.io/api/events/list-a-projects-error-events/
+    """
+
+    name = "project_events"
+    path = "/projects/{organization}/{project}/events/"
+    parent_stream_type = OrganizationProjects
+    primary_keys = ("organization_id", "project_id", "eventID")
+    replication_key = "dateCreated"
+    scopes = ("project:read",)
+    renamed = EVENT_NAMES
+    schema = th.PropertiesList(
+        th.Property("organization_id", th.StringType, required=True),
+        th.Property("project_id", th.StringType, required=True),
+        th.Property("issue_id", th.StringType),
+        *EVENT_COLUMNS,
+    ).to_dict()
+
+
+class ProjectEventEntries(ProjectEvents):
+    """An entry of an error event of a project.
+
+    https://docs.sentry.io/api/events/list-a-projects-error-events/
+    """
+
+    name = "project_event_entries"
+    primary_keys = ("organization_id", "project_id", "event_id", "entry_index")
+    # Ten times the requests of `project_events`.
+    selected_by_default = False
+    is_entries = True
+    schema = th.PropertiesList(
+        th.Property("organization_id", th.StringType, required=True),
+        th.Property("project_id", th.StringType, required=True),
+        th.Property("issue_id", th.StringType),
+        *ENTRY_COLUMNS,
+    ).to_dict()
+
+
+class IssueEvents(WindowedStream):
+    """An event of an issue.
+
+    https://docs.sentry.io/api/events/list-an-issues-events/
+    """
+
+    name = "issue_events"
+    path = "/organizations/{organization}/issues/{issue}/events/"
+    fallback_path = "/issues/{issue}/events/"
+    parent_stream_type = ProjectIssues
+    primary_keys = ("organization_id", "project_id", "eventID")
+    replication_key = "dateCreated"
+    scopes = ("event:read",)
+    renamed = EVENT_NAMES
+    # The events of `project_events` again, by issue.
+    selected_by_default = False
+    schema = th.PropertiesList(
+        th.Property("organization_id", th.StringType, required=True),
+        th.Property("project_id", th.StringType, required=True),
+        th.Property("issue_id", th.StringType),
+        *EVENT_COLUMNS,
+    ).to_dict()
+
+    @property
+    def keeps_state(self) -> bool:
+        """A run for some issues only leaves the bookmarks alone."""
+        return super().keeps_state and not self.tap.settings.issue_ids
+
+    def walk(
+        self, context: Context, scan: Scan, *, keeps: bool
+    ) -> Generator[Row, None, bool]:
+        """The events of one issue after the other, by ascending id."""
+        is_complete = True
+        issues = self.tap.stream(ProjectIssues)
+        for issue in issues.ids_of(context, scan.window):
+            if scan.issue is not None and issue < scan.issue:
+                continue
+            part = scan if issue == scan.issue else Scan(scan.window, issue=issue)
+            one = {**context, "issue_id": str(issue)}
+            with self.skipping(one) as outcome:
+                yield from super().walk(one, part, keeps=keeps)
+            # The state stays at the first issue that has to be tried again.
+            is_complete = is_complete and outcome.is_final
+            keeps = keeps and is_complete
+            self.progress(context, Scan(scan.window, issue=issue + 1), keeps=keeps)
+        return is_complete
+
+
+class IssueEventEntries(IssueEvents):
+    """An entry of an event of an issue.
+
+    https://docs.sentry.io/api/events/list-an-issues-events/
+    """
+
+    name = "issue_event_entries"
+    primary_keys = ("organization_id", "project_id", "event_id", "entry_index")
+    is_entries = True
+    schema = th.PropertiesList(
+        th.Property("organization_id", th.StringType, required=True),
+        th.Property("project_id", th.StringType, required=True),
+        th.Property("issue_id", th.StringType),
+        *ENTRY_COLUMNS,
+    ).to_dict()

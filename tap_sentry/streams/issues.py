@@ -1,0 +1,331 @@
+"""Issues, under the heading *Events & Issues* in Sentry's API reference."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from http import HTTPStatus
+from typing import TYPE_CHECKING, ClassVar
+
+import requests
+from singer_sdk import typing as th
+from singer_sdk.exceptions import (
+    AbortedSyncFailedException,
+    AbortedSyncPausedException,
+    RetriableAPIError,
+    SkippableAPIError,
+)
+
+from tap_sentry import errors, records
+from tap_sentry.schemas import ANY_OBJECT, ANY_OBJECTS, PROJECT_REF
+from tap_sentry.state import Scan
+from tap_sentry.streams.projects import OrganizationProjects
+from tap_sentry.windowed import WindowedStream, instant_of
+from tap_sentry.windows import BEGINNING, Window, to_text
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable, Iterator
+
+    from tap_sentry.client import Context
+    from tap_sentry.listing import Listing, Page
+    from tap_sentry.records import Row
+    from tap_sentry.tap import TapSentry
+
+
+class ProjectIssues(WindowedStream):
+    """An issue of a project.
+
+    https://docs.sentry.io/api/events/list-an-organizations-issues/
+    """
+
+    name = "project_issues"
+    path = "/organizations/{organization}/issues/"
+    fallback_path = "/projects/{organization}/{project}/issues/"
+    parent_stream_type = OrganizationProjects
+    primary_keys = ("organization_id", "id")
+    replication_key = "lastSeen"
+    scopes = ("event:read",)
+    page_size_name = "limit"
+    is_events = False
+    # An empty `groupStatsPeriod` spares the server a query; GlitchTip, which filters
+    # this list by other dates, refuses `sort`.
+    params: ClassVar = {"sort": "date", "groupStatsPeriod": ""}
+    fallback_params: ClassVar = {"statsPeriod": ""}
+    # Sentry sends `inbox`, `integrationIssues`, `latestEventHasAttachments`, `owners`,
+    # `sentryAppIssues` and `sessionCount` only when asked to.
+    schema = th.PropertiesList(
+        th.Property("organization_id", th.StringType, required=True),
+        th.Property("project_id", th.StringType),
+        th.Property("id", th.StringType, required=True),
+        th.Property("shortId", th.StringType),
+        th.Property("shareId", th.StringType),
+        th.Property("permalink", th.StringType),
+        th.Property("title", th.StringType),
+        th.Property("culprit", th.StringType),
+        th.Property("type", th.StringType),
+        th.Property("issueType", th.StringType),
+        th.Property("issueCategory", th.StringType),
+        th.Property("metadata", ANY_OBJECT),
+        th.Property("level", th.StringType),
+        th.Property("logger", th.StringType),
+        th.Property("platform", th.StringType),
+        th.Property("project", PROJECT_REF),
+        th.Property("status", th.StringType),
+        th.Property("substatus", th.StringType),
+        th.Property("statusDetails", ANY_OBJECT),
+        th.Property("priority", th.StringType),
+        th.Property("priorityLockedAt", th.DateTimeType),
+        th.Property(
+            "assignedTo",
+            th.ObjectType(
+                th.Property("type", th.StringType),
+                th.Property("id", th.StringType),
+                th.Property("name", th.StringType),
+                th.Property("email", th.StringType),
+            ),
+        ),
+        th.Property("firstSeen", th.DateTimeType),
+        th.Property("lastSeen", th.DateTimeType),
+        th.Property("count", th.IntegerType, description="Events since `firstSeen`."),
+        th.Property("userCount", th.IntegerType),
+        th.Property("lifetime", ANY_OBJECT, description="Over all time."),
+        th.Property("filtered", ANY_OBJECT, description="Within the window asked for."),
+        th.Property("stats", ANY_OBJECT, description="Events of the last day by hour."),
+        th.Property("numComments", th.IntegerType),
+        th.Property("annotations", ANY_OBJECTS),
+        th.Property("isPublic", th.BooleanType),
+        th.Property("isUnhandled", th.BooleanType),
+        # These four are those of the token's user.
+        th.Property("isBookmarked", th.BooleanType),
+        th.Property("isSubscribed", th.BooleanType),
+        th.Property("subscriptionDetails", ANY_OBJECT),
+        th.Property("hasSeen", th.BooleanType),
+        th.Property("seerFixabilityScore", th.NumberType),
+        th.Property("seerAutofixLastTriggered", th.DateTimeType),
+        th.Property("seerExplorerAutofixLastTriggered", th.DateTimeType),
+        th.Property("derivedData", ANY_OBJECT),
+        th.Property("matchingEventId", th.StringType),
+        th.Property("matchingEventEnvironment", th.StringType),
+    ).to_dict()
+
+    def __init__(self, tap: TapSentry) -> None:
+        """Keep what was listed of one project for the streams of its issues' events."""
+        super().__init__(tap)
+        self._listed: dict[object, set[int]] = {}
+        self._failure: Exception | None = None
+
+    # Once for each project ------------------------------------------------------------
+
+    def get_records(self, context: Context | None) -> Iterable[Row]:
+        """The issues of a project; then the events of all of them, once.
+
+        The SDK would sync the children once for each issue, with a SCHEMA, a STATE and
+        a look at all partitions each time.
+        """
+        self._listed.clear()
+        self._failure = None
+        if self.selected:
+            yield from super().get_records(context)
+        for child in self.child_streams:
+            if child.selected:
+                with contextlib.suppress(
+                    AbortedSyncFailedException, AbortedSyncPausedException
+                ):
+                    child.sync(dict(context or {}))
+
+    def generate_child_contexts(
+        self, record: Row, context: Context | None
+    ) -> Iterable[Context | None]:
+        """None: `get_records` syncs the children."""
+        del record, context
+        return ()
+
+    def scans(self, context: Context) -> list[Scan]:
+        """What there is to read: the issues with new events, at times all of them."""
+        scans = super().scans(context)
+        if scans and self.is_refresh_due(str(context["organization_id"])):
+            start = self.tap.settings.start or BEGINNING
+            return [Scan(Window(start, scans[-1].window.end))]
+        return scans
+
+    def is_refresh_due(self, organization: str) -> bool:
+        """Whether all issues are to be read, for changes that are no events."""
+        settings = self.tap.settings
+        last = self.tap.bookmarks.refreshed(self.name, organization)
+        return last is None or settings.end - last >= settings.issue_refresh
+
+    def organization_is_done(self, organization: str) -> None:
+        """Keep when all issues of an organization were read."""
+        if self.selected and self.keeps_state and self.is_refresh_due(organization):
+            end = self.tap.settings.end
+            self.tap.bookmarks.refresh(self.name, organization, end)
+
+    def walk(
+        self, context: Context, scan: Scan, *, keeps: bool
+    ) -> Generator[Row, None, bool]:
+        """The issues with events in the window of a scan.
+
+        An interrupted list is read again: its cursors do not survive new events.
+        """
+        del keeps
+        for row in self.listed(context, scan.window):
+            if self.is_cut_by_window or is_seen_in(row, scan.window):
+                yield row
+        return True
+
+    # The list of issues ---------------------------------------------------------------
+
+    @property
+    def is_cut_by_window(self) -> bool:
+        """Whether the server lists just the issues with events in a window."""
+        return self.current_path == self.path
+
+    def listed(self, context: Context, window: Window) -> Iterator[Row]:
+        """The issues that the server lists for a window, each once."""
+        if self._failure is not None:
+            raise self._failure
+        found: set[int] = set()
+        try:
+            for page in self.pages(context, lambda: self.window_listing(context, window)):
+                for row in page.rows:
+                    key = int(records.value(row["id"]))
+                    if key not in found:
+                        found.add(key)
+                        yield row
+                self.tap.checkpoint()
+        except SKIPPED as error:
+            # The children need not ask for it once more.
+            self._failure = error
+            raise
+        self._listed[self.list_key(window)] = found
+
+    def window_listing(self, context: Context, window: Window) -> Listing:
+        """The pages of the list for a window."""
+        query = {"query": self.tap.settings.issue_query}
+        if self.is_cut_by_window:
+            query |= {
+                "project": context["project_id"],
+                "start": to_text(window.start),
+                "end": to_text(window.end),
+            }
+            return self.listing(context, query)
+
+        def is_older(page: Page) -> bool:
+            return bool(page.rows) and not any(
+                is_seen_in(row, window) for row in page.rows
+            )
+
+        # The children walk every issue: `lastSeen` can be older than the newest event.
+        is_whole = self.has_selected_descendents
+        return self.listing(context, query, is_last=None if is_whole else is_older)
+
+    def list_key(self, window: Window) -> object:
+        """What the ids of a list are kept by: the window, if it has one."""
+        return window if self.is_cut_by_window else None
+
+    def ids_of(self, context: Context, window: Window) -> list[int]:
+        """The issues whose events are to be read, by ascending id."""
+        wanted = {int(issue) for issue in self.tap.settings.issue_ids}
+        if wanted and self.can_look_up:
+            return sorted(self.looked_up.get(str(context["project_id"]), ()))
+        if self.list_key(window) not in self._listed:
+            for _ in self.listed(context, window):
+                pass
+        found = self._listed[self.list_key(window)]
+        return sorted(found & wanted if wanted else found)
+
+    # Single issues --------------------------------------------------------------------
+
+    @functools.cached_property
+    def looked_up(self) -> dict[str, list[int]]:
+        """The issues of the setting `issue_ids`, by the id of their project."""
+        found: dict[str, list[int]] = {}
+        for issue in dict.fromkeys(self.tap.settings.issue_ids):
+            row = self.look_up(issue)
+            if row is None:
+                reason = "there is no such issue in the organizations of this run"
+                self.tap.skip(self, {"issue_id": issue}, reason)
+            else:
+                project = records.value(row.get("project")) or {}
+                found.setdefault(str(project.get("id")), []).append(int(issue))
+        return found
+
+    @functools.cached_property
+    def can_look_up(self) -> bool:
+        """Whether the server tells the project of an issue."""
+        try:
+            _ = self.looked_up
+        except errors.MissingEndpointError:
+            return False
+        return True
+
+    def look_up(self, issue: str) -> Row | None:
+        """An issue, if one of the organizations has it."""
+        missing = None
+        for path in ("/organizations/{organization}/issues/{issue}/", "/issues/{issue}/"):
+            for organization in self.tap.organization_ids:
+                context = {"organization_id": organization, "issue_id": issue}
+                try:
+                    return self.one(path, context)
+                except SkippableAPIError:
+                    missing = None
+                except errors.MissingEndpointError as error:
+                    missing = error
+                    break
+            if missing is None:
+                return None
+        raise missing
+
+    # What servers do otherwise --------------------------------------------------------
+
+    def straighten(self, sent: Row, row: Row) -> Row:
+        """Give an issue the values of its whole life, not those of the window."""
+        lifetime = records.fields(sent.get("lifetime"))
+        return row | self.project(
+            {name: lifetime[name] for name in LIFETIME if name in lifetime}
+        )
+
+    def is_missing(self, response: requests.Response) -> bool:
+        """Old servers answer for one project at a time."""
+        return super().is_missing(response) or (
+            response.status_code == HTTPStatus.BAD_REQUEST
+            and "multi project" in errors.detail(response).lower()
+        )
+
+    def falls_back(self, error: Exception, context: Context | None) -> bool:
+        """Old servers fail for good (500) where the list of a project answers."""
+        if super().falls_back(error, context):
+            return True
+        status = getattr(getattr(error, "response", None), "status_code", 0)
+        if not self.is_cut_by_window or status < HTTPStatus.INTERNAL_SERVER_ERROR:
+            return False
+        self.tap.missing_endpoints.add(self.path)
+        try:
+            self.tap.fetcher.result(
+                self.tap.fetcher.submit(self.call(context, {"query": ""}, None, 1))
+            )
+        except SKIPPED:
+            self.tap.missing_endpoints.discard(self.path)
+            return False
+        return True
+
+
+#: What the top level of an issue has of the window that was asked for.
+LIFETIME = ("count", "userCount", "firstSeen", "lastSeen")
+
+#: What a list of issues may end with while the run goes on.
+SKIPPED = (
+    errors.ForbiddenError,
+    errors.MissingEndpointError,
+    SkippableAPIError,
+    RetriableAPIError,
+    requests.RequestException,
+)
+
+
+def is_seen_in(row: Row, window: Window) -> bool:
+    """Whether an issue may have had events in a window, as far as its dates tell."""
+    first, last = instant_of(row, "firstSeen"), instant_of(row, "lastSeen")
+    return (last is None or last >= window.start) and (
+        first is None or first < window.end
+    )

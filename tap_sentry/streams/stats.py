@@ -1,0 +1,314 @@
+"""Event counts, under the headings *Organizations* and *Projects* of the reference."""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from singer_sdk import typing as th
+from singer_sdk.exceptions import RetriableAPIError
+
+from tap_sentry import records
+from tap_sentry.client import SentryStream
+from tap_sentry.schemas import COUNT_COLUMNS
+from tap_sentry.streams.organizations import Organizations
+from tap_sentry.streams.projects import OrganizationProjects
+from tap_sentry.streams.teams import OrganizationTeams, TeamProjects
+from tap_sentry.windows import (
+    DAY,
+    UTC,
+    Window,
+    ceil,
+    floor,
+    parse_instant,
+    split,
+    to_text,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    import requests
+
+    from tap_sentry.client import Context
+    from tap_sentry.records import Row
+
+#: Outcomes that make up each stat. https://docs.sentry.io/api/organizations/
+OUTCOMES = {
+    "received": ("accepted", "filtered", "rate_limited"),
+    "rejected": ("rate_limited",),
+    "blacklisted": ("filtered",),
+    "generated": ("accepted",),
+}
+#: What every server keeps, for a run without a start.
+KEPT = {"1d": 90 * DAY, "1h": 7 * DAY}
+#: Intervals that one request may ask for: of `stats_v2`, of the older endpoints.
+MAX_INTERVALS = 1_000
+MAX_POINTS = 10_000
+#: Projects that fit into the address of one request.
+MAX_PROJECTS = 100
+
+
+class EventCounts(SentryStream):
+    """How many error events there were, by stat and by hour or day."""
+
+    replication_key = "timestamp"
+    page_size_name = None
+
+    #: The column of the id that the entry in the state is kept by.
+    key_column: ClassVar[str]
+
+    def get_records(self, context: Context | None) -> Iterable[Row]:
+        """The counts of each stat, from the second newest bucket that was read on."""
+        context = context or {}
+        with self.skipping(context):
+            path = self.current_path
+            try:
+                yield from self.read(context)
+            except Exception as error:
+                if not self.falls_back(error, context):
+                    raise
+                self.tap.endpoint_is_missing(self, path, error)
+                yield from self.read(context)
+
+    def read(self, context: Context) -> Iterator[Row]:
+        """The counts, with a STATE after each request."""
+        self.check_endpoint()
+        resolution = self.tap.settings.stats_resolution
+        bucket = self.tap.settings.bucket
+        longest = (MAX_INTERVALS if self.is_v2 else MAX_POINTS) * bucket
+        for stats, window in self.windows(context):
+            for part in split(window, longest):
+                for (stat, timestamp), count in self.counts(context, stats, part):
+                    yield {
+                        "stat": stat,
+                        "resolution": resolution,
+                        "timestamp": to_text(timestamp),
+                        "count": count,
+                    }
+                if self.keeps_state:
+                    self.keep(context, stats, part.end)
+                self.tap.checkpoint()
+
+    @property
+    def is_v2(self) -> bool:
+        """Whether the counts come by outcome, all stats at once."""
+        return self.current_path.endswith("/stats_v2/")
+
+    @property
+    def stats(self) -> tuple[str, ...]:
+        """The stats that the path in use can count."""
+        return self.tap.settings.stats
+
+    # Time -----------------------------------------------------------------------------
+
+    def windows(self, context: Context) -> Iterator[tuple[tuple[str, ...], Window]]:
+        """Stats that are read from the same bucket on, and the window to read.
+
+        The newest two buckets are read again: they were not complete.
+        """
+        settings = self.tap.settings
+        entry: Mapping[str, Any] = {}
+        if self.keeps_state:
+            entry = self.tap.bookmarks.entry(self.name, str(context[self.key_column]))
+        kept = settings.end - KEPT[settings.stats_resolution]
+        first = floor(settings.start or kept, settings.bucket)
+        starts: dict[datetime, list[str]] = {}
+        for stat in self.stats:
+            start = first
+            if found := entry.get(self.bookmark_name(stat)):
+                bookmark = parse_instant(found)
+                if bookmark >= settings.end:
+                    continue
+                again = ceil(bookmark, settings.bucket) - 2 * settings.bucket
+                start = max(first, again)
+            starts.setdefault(start, []).append(stat)
+        for start, stats in starts.items():
+            yield tuple(stats), Window(start, settings.end)
+
+    def bookmark_name(self, stat: str) -> str:
+        """Bookmarks are kept for each stat and resolution."""
+        return f"{stat}.{self.tap.settings.stats_resolution}"
+
+    def keep(self, context: Context, stats: Iterable[str], end: datetime) -> None:
+        """Move the bookmarks of stats to the end of what was read."""
+        key = str(context[self.key_column])
+        names = {self.bookmark_name(stat): to_text(end) for stat in stats}
+        self.tap.bookmarks.update(self.name, key, **names)
+
+    # Requests -------------------------------------------------------------------------
+
+    def counts(
+        self, context: Context, stats: tuple[str, ...], window: Window
+    ) -> Iterator[tuple[tuple[str, datetime], int]]:
+        """The counts of a window: by stat, then by time."""
+        sums: Counter[tuple[str, datetime]] = Counter()
+        for wanted, query in self.queries(context, stats, window):
+            for page in self.listing(context, query):
+                for row in page.rows:
+                    for stat in wanted:
+                        outcome = row.get("outcome")
+                        if outcome is None or outcome in OUTCOMES[stat]:
+                            sums[stat, row["timestamp"]] += row["count"]
+        for stat in stats:
+            for timestamp in sorted(time for name, time in sums if name == stat):
+                if timestamp in window:
+                    yield (stat, timestamp), sums[stat, timestamp]
+
+    def queries(
+        self, context: Context, stats: tuple[str, ...], window: Window
+    ) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
+        """The parameters of the requests for a window, and the stats in each answer."""
+        if self.is_v2:
+            for projects in self.projects(context):
+                yield (
+                    stats,
+                    {
+                        "field": "sum(quantity)",
+                        "category": "error",
+                        "groupBy": "outcome",
+                        "interval": self.tap.settings.stats_resolution,
+                        "start": to_text(window.start),
+                        "end": to_text(window.end),
+                        **({"project": projects} if projects else {}),
+                    },
+                )
+            return
+        for stat in stats:
+            query = {
+                "stat": stat,
+                "resolution": self.tap.settings.stats_resolution,
+                "since": int(window.start.timestamp()),
+                # The bucket of `until` is part of the answer.
+                "until": int(window.end.timestamp()) - 1,
+            }
+            yield (stat,), query
+
+    def projects(self, context: Context) -> Iterable[list[str]]:
+        """The projects to count, for each request; an empty list means all."""
+        del context
+        return ([],)
+
+    def parse_response(self, response: requests.Response) -> Iterable[Row]:
+        """The counts of an answer: by outcome, or of the one stat that was asked for.
+
+        Raises:
+            RetriableAPIError: If it is neither.
+        """
+        body = self.read_body(response, records.decode_any)
+        try:
+            return list(by_outcome(body) if isinstance(body, dict) else points(body))
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError):
+            msg = "status 200 with a body that holds no counts"
+            raise RetriableAPIError(msg, response) from None
+
+
+def by_outcome(body: Mapping[str, Any]) -> Iterator[Row]:
+    """The counts of an answer of `stats_v2`."""
+    times = [parse_instant(text) for text in body["intervals"]]
+    for group in body["groups"]:
+        series = group["series"]["sum(quantity)"]
+        for time, count in zip(times, series, strict=True):
+            yield {
+                "outcome": group["by"]["outcome"],
+                "timestamp": time,
+                "count": int(count),
+            }
+    # A window without events has no groups, and counts all the same.
+    for time in times:
+        yield {"timestamp": time, "count": 0}
+
+
+def points(body: Iterable[tuple[float, float]]) -> Iterator[Row]:
+    """The counts of an answer of the older endpoints."""
+    for seconds, count in body:
+        yield {
+            "timestamp": datetime.fromtimestamp(seconds, tz=UTC),
+            "count": int(count),
+        }
+
+
+class OrganizationEventCounts(EventCounts):
+    """How many error events an organization had in an hour or a day.
+
+    https://docs.sentry.io/api/organizations/retrieve-event-counts-for-an-organization-v2/
+    """
+
+    name = "organization_event_counts"
+    path = "/organizations/{organization}/stats_v2/"
+    fallback_path = "/organizations/{organization}/stats/"
+    parent_stream_type = Organizations
+    primary_keys = ("organization_id", "stat", "resolution", "timestamp")
+    key_column = "organization_id"
+    scopes = ("org:read",)
+    schema = th.PropertiesList(
+        th.Property("organization_id", th.StringType, required=True),
+        *COUNT_COLUMNS,
+    ).to_dict()
+
+    @functools.cached_property
+    def _stats_of_v1(self) -> tuple[str, ...]:
+        """The stats without `generated`, which the older endpoint cannot count."""
+        stats = self.tap.settings.stats
+        if "generated" in stats:
+            self.logger.warning(
+                "This server cannot count the generated events of an organization"
+            )
+        return tuple(stat for stat in stats if stat != "generated")
+
+    @property
+    def stats(self) -> tuple[str, ...]:
+        """The stats that the path in use can count."""
+        return super().stats if self.is_v2 else self._stats_of_v1
+
+
+class TeamEventCounts(EventCounts):
+    """How many error events the projects of a team had in an hour or a day.
+
+    https://docs.sentry.io/api/organizations/retrieve-event-counts-for-an-organization-v2/
+    """
+
+    name = "team_event_counts"
+    path = "/organizations/{organization}/stats_v2/"
+    fallback_path = "/teams/{organization}/{team}/stats/"
+    parent_stream_type = OrganizationTeams
+    primary_keys = ("organization_id", "team_id", "stat", "resolution", "timestamp")
+    key_column = "team_id"
+    scopes = ("org:read",)
+    fallback_scopes = ("team:read",)
+    schema = th.PropertiesList(
+        th.Property("organization_id", th.StringType, required=True),
+        th.Property("team_id", th.StringType, required=True),
+        *COUNT_COLUMNS,
+    ).to_dict()
+
+    @property
+    def stats(self) -> tuple[str, ...]:
+        """The older endpoint counts generated events, whatever it is asked for."""
+        return super().stats if self.is_v2 else ("generated",)
+
+    def projects(self, context: Context) -> Iterable[list[str]]:
+        """The projects of the team; none, and no request, for a team without."""
+        ids = self.tap.stream(TeamProjects).ids_of(context)
+        return [ids[i : i + MAX_PROJECTS] for i in range(0, len(ids), MAX_PROJECTS)]
+
+
+class ProjectEventCounts(EventCounts):
+    """How many error events a project had in an hour or a day.
+
+    https://docs.sentry.io/api/projects/retrieve-event-counts-for-a-project/
+    """
+
+    name = "project_event_counts"
+    path = "/projects/{organization}/{project}/stats/"
+    parent_stream_type = OrganizationProjects
+    primary_keys = ("organization_id", "project_id", "stat", "resolution", "timestamp")
+    key_column = "project_id"
+    scopes = ("project:read",)
+    schema = th.PropertiesList(
+        th.Property("organization_id", th.StringType, required=True),
+        th.Property("project_id", th.StringType, required=True),
+        *COUNT_COLUMNS,
+    ).to_dict()

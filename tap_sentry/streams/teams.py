@@ -1,0 +1,101 @@
+"""Streams of the heading *Teams* in Sentry's API reference."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from singer_sdk import typing as th
+
+from tap_sentry.client import NamedStream, SentryStream, id_and_slug
+from tap_sentry.schemas import (
+    ANY_OBJECT,
+    ANY_OBJECTS,
+    AVATAR,
+    PROJECT_SUMMARY_COLUMNS,
+    STRINGS,
+)
+from tap_sentry.streams.organizations import Organizations
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from tap_sentry.client import Context
+    from tap_sentry.records import Row
+    from tap_sentry.tap import TapSentry
+
+
+class OrganizationTeams(NamedStream):
+    """A team of an organization.
+
+    https://docs.sentry.io/api/teams/list-an-organizations-teams/
+    """
+
+    name = "organization_teams"
+    path = "/organizations/{organization}/teams/"
+    parent_stream_type = Organizations
+    primary_keys = ("organization_id", "id")
+    scopes = ("org:read",)
+    kind = "team"
+    schema = th.PropertiesList(
+        th.Property("organization_id", th.StringType, required=True),
+        th.Property("id", th.StringType, required=True),
+        th.Property("slug", th.StringType),
+        th.Property("name", th.StringType),
+        th.Property("dateCreated", th.DateTimeType),
+        th.Property("memberCount", th.IntegerType),
+        th.Property("isMember", th.BooleanType),
+        th.Property("isPending", th.BooleanType),
+        th.Property("hasAccess", th.BooleanType),
+        th.Property("access", STRINGS),
+        th.Property("teamRole", th.StringType, description="That of the token's user."),
+        th.Property("flags", ANY_OBJECT),
+        th.Property("avatar", AVATAR),
+        th.Property("externalTeams", ANY_OBJECTS),
+        th.Property("organization", ANY_OBJECT),
+        th.Property("projects", ANY_OBJECTS),
+    ).to_dict()
+
+
+class TeamProjects(SentryStream):
+    """A project that a team works on.
+
+    https://docs.sentry.io/api/teams/list-a-teams-projects/
+    """
+
+    name = "team_projects"
+    path = "/teams/{organization}/{team}/projects/"
+    parent_stream_type = OrganizationTeams
+    primary_keys = ("organization_id", "team_id", "id")
+    scopes = ("project:read",)
+    schema = th.PropertiesList(
+        th.Property("organization_id", th.StringType, required=True),
+        th.Property("team_id", th.StringType, required=True),
+        *PROJECT_SUMMARY_COLUMNS,
+    ).to_dict()
+
+    def __init__(self, tap: TapSentry) -> None:
+        """Remember which projects a team has: its event counts need them."""
+        super().__init__(tap)
+        self._ids: dict[str, list[str]] = {}
+
+    def get_records(self, context: Context | None) -> Iterable[Row]:
+        """The projects of a team that the setting lets through."""
+        with self.skipping(context):
+            for row in self.rows_of(context or {}):
+                if self.tap.settings.projects.match(*id_and_slug(row)):
+                    yield row
+
+    def rows_of(self, context: Context) -> Iterator[Row]:
+        """All projects of a team."""
+        ids = []
+        for page in self.pages(context):
+            ids += [id_and_slug(row)[0] for row in page.rows]
+            yield from page.rows
+        self._ids[context["team_id"]] = ids
+
+    def ids_of(self, context: Context) -> list[str]:
+        """The ids of all projects of a team, read unless they were just listed."""
+        if context["team_id"] not in self._ids:
+            for _ in self.rows_of(context):
+                pass
+        return self._ids.pop(context["team_id"])

@@ -1,0 +1,374 @@
+"""The tap: what a run shares, how it starts and how it ends."""
+
+from __future__ import annotations
+
+import functools
+import json
+import signal
+import sys
+from datetime import datetime
+from http.cookiejar import DefaultCookiePolicy
+from typing import IO, TYPE_CHECKING, Any, ClassVar, TypeVar, cast
+
+import requests
+from requests.adapters import HTTPAdapter
+from requests.auth import AuthBase
+from singer_sdk import Tap
+from singer_sdk.exceptions import ConfigValidationError, FatalAPIError, SingerSDKError
+from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
+
+from tap_sentry import errors, settings, state
+from tap_sentry.client import HEADERS, NamedStream
+from tap_sentry.fetching import Fetcher
+from tap_sentry.streams import STREAMS
+from tap_sentry.summary import Skipped, Summary
+from tap_sentry.windows import UTC
+from tap_sentry.writer import SentryWriter, StateLines
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from singer_sdk.helpers.capabilities import CapabilitiesEnum
+
+    from tap_sentry.client import Context, SentryStream
+
+S = TypeVar("S", bound="SentryStream")
+
+
+class TapSentry(Tap):
+    """Extracts what Sentry knows: issues, events, feedback, users and event counts."""
+
+    name = "tap-sentry"
+    config_jsonschema: ClassVar[dict[str, Any]] = settings.SETTINGS.to_dict()
+    message_writer_class = SentryWriter
+
+    # Without batches: their files would bypass selection and stream maps.
+    capabilities: ClassVar[list[CapabilitiesEnum]] = [
+        TapCapabilities.CATALOG,
+        TapCapabilities.STATE,
+        TapCapabilities.DISCOVER,
+        TapCapabilities.ACTIVATE_VERSION,
+        PluginCapabilities.ABOUT,
+        PluginCapabilities.STREAM_MAPS,
+        PluginCapabilities.FLATTENING,
+        PluginCapabilities.STRUCTURED_LOGGING,
+    ]
+
+    def __init__(
+        self,
+        *,
+        config: dict[str, Any] | None = None,
+        validate_config: bool = True,
+        **options: Any,
+    ) -> None:
+        """Check the settings; nothing is sent before the first stream is read."""
+        #: The upper bound of everything that this run reads, unless `end_date` is.
+        self.started_at = datetime.now(UTC).replace(microsecond=0)
+        self.summary = Summary()
+        #: Paths that this server turned out to lack.
+        self.missing_endpoints: set[str] = set()
+        #: Whether the server has answered with JSON to anything.
+        self.has_answered = False
+        self._slugs: dict[tuple[str, str], str] = {}
+        if validate_config:
+            _check_token_type(config or {})
+        super().__init__(config=config, validate_config=validate_config, **options)
+        if validate_config:
+            # Wrong settings are told before anything is asked for.
+            _ = self.settings
+
+    def discover_streams(self) -> Sequence[SentryStream]:
+        """One stream per report."""
+        return [stream(self) for stream in STREAMS]
+
+    @functools.cached_property
+    def settings(self) -> settings.Settings:
+        """The settings, resolved against the start of the run.
+
+        Raises:
+            ConfigValidationError: If they are wrong.
+        """
+        try:
+            return settings.resolve(self.config, self.started_at)
+        except settings.BadSettings as error:
+            msg = "The settings are wrong"
+            raise ConfigValidationError(
+                msg, errors=error.errors, schema=self.config_jsonschema
+            ) from None
+
+    # What the streams share --------------------------------------------------------------
+
+    @functools.cached_property
+    def fetcher(self) -> Fetcher:
+        """Sends the requests of all streams."""
+        return Fetcher(
+            self.settings.concurrency, self.logger, waiting=self.message_writer.waiting
+        )
+
+    @functools.cached_property
+    def session(self) -> requests.Session:
+        """The connections to the server."""
+        session = requests.Session()
+        adapter = HTTPAdapter(pool_maxsize=self.settings.concurrency)
+        session.mount("https://", adapter)
+        session.mount("http://", adapter)
+        # `Session.send` does not look at REQUESTS_CA_BUNDLE by itself.
+        session.verify = self.settings.ca_bundle
+        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        return session
+
+    @functools.cached_property
+    def authenticator(self) -> BearerToken:
+        """Adds the token to a request."""
+        return BearerToken(self.settings.auth_token)
+
+    @functools.cached_property
+    def bookmarks(self) -> state.Bookmarks:
+        """Where each stream is."""
+        return state.Bookmarks(self.state, self.state_writer.changed)
+
+    @functools.cached_property
+    def state_writer(self) -> StateLines:  # type: ignore[override] # by intent
+        """Writes STATE lines, when they are due."""
+        return StateLines(self.message_writer)
+
+    def load_state(self, state_: dict[str, Any]) -> None:
+        """Take over what is usable of the state that was passed in."""
+        if state_:
+            latest = self.started_at + self.settings.lookback
+            self.state.update(state.load(state_, self.logger, latest=latest))
+
+    def checkpoint(self) -> None:
+        """All rows so far are written: a good place for a STATE line."""
+        self.state_writer.write_state(self.state)
+
+    def stream(self, kind: type[S]) -> S:
+        """The stream of a class."""
+        return cast("S", self.streams[kind.name])
+
+    @property
+    def organization_ids(self) -> list[str]:
+        """The organizations of this run, as far as they have been read."""
+        return [key for kind, key in self._slugs if kind == "organization"]
+
+    def knows(self, kind: str, key: str, slug: str) -> None:
+        """Remember the slug of an organization, project or team."""
+        self._slugs[kind, key] = slug
+
+    def names(self, context: Context) -> dict[str, str]:
+        """What stands in the paths of requests for the ids of a context."""
+        names = {}
+        for column, key in context.items():
+            kind = column.removesuffix("_id")
+            names[kind] = self._slugs.get((kind, key), key)
+        return names
+
+    def check_names(self, organizations: list[str]) -> None:
+        """Tell wrong names in the settings before anything is written."""
+        for stream in self.streams.values():
+            if isinstance(stream, NamedStream) and (
+                stream.selected or stream.has_selected_descendents
+            ):
+                stream.check_names(organizations)
+
+    def looks_into_rows(self, stream: SentryStream) -> bool:
+        """Whether the SDK has to see the values of rows, not only to copy them."""
+        return bool(
+            self.config.get("stream_maps")
+            or self.config.get("flattening_enabled")
+            or stream.selects_within_columns
+        )
+
+    # What goes wrong ---------------------------------------------------------------------
+
+    def skip(
+        self,
+        stream: SentryStream,
+        context: Context | None,
+        reason: str,
+        *,
+        is_refusal: bool = False,
+    ) -> None:
+        """Leave out one project, team or issue and report it; or stop.
+
+        Raises:
+            FatalAPIError: If nothing can be read without it, or nothing may be skipped.
+        """
+        what = self.describe(context)
+        if stream.is_essential:
+            msg = f"{stream.name} cannot be read: {reason}"
+            raise FatalAPIError(msg)
+        if self.settings.strict:
+            msg = f"{stream.name} cannot read {what}: {reason} (strict is on)"
+            raise FatalAPIError(msg)
+        self.summary.skip(Skipped(stream.name, what, reason, is_refusal))
+
+    def describe(self, context: Context | None) -> str:
+        """The slugs of a context, for a message."""
+        names = self.names(context or {})
+        return " ".join(f"{kind} {name}" for kind, name in names.items()) or "its list"
+
+    def forbidden(
+        self, stream: SentryStream, context: Context | None, error: errors.ForbiddenError
+    ) -> None:
+        """Stop if the token lacks the scope for this; else skip.
+
+        Raises:
+            FatalAPIError: With the name of the missing scope.
+        """
+        needed = stream.needed_scopes
+        if self.token_scopes is not None and not error.is_unavailable_feature:
+            allowed = {
+                f"{scope.partition(':')[0]}:{level}"
+                for scope in needed
+                for level in (scope.partition(":")[2], "write", "admin")
+            }
+            if not allowed & self.token_scopes:
+                had = ", ".join(sorted(self.token_scopes)) or "no scope at all"
+                msg = (
+                    f"{stream.name} needs a token with the scope "
+                    f"{' or '.join(needed)}; this one has {had}. Create one under "
+                    f"{self.settings.api_url}/settings/account/api/auth-tokens/"
+                )
+                raise FatalAPIError(msg)
+        self.skip(stream, context, str(error), is_refusal=True)
+
+    @functools.cached_property
+    def token_scopes(self) -> frozenset[str] | None:
+        """The scopes of the token, if the server tells: `auth.scopes` of `/api/0/`."""
+        stream = self.streams["organizations"]
+        request = stream.build_prepared_request(
+            method="GET", url=f"{stream.url_base}/", headers=HEADERS
+        )
+        try:
+            response = stream.send(request)
+            body = errors.json_object(response)
+            scopes = body["auth"]["scopes"]
+        except (requests.RequestException, KeyError, TypeError):
+            return None
+        return frozenset(map(str, scopes))
+
+    def endpoint_is_missing(
+        self, stream: SentryStream, path: str, error: Exception
+    ) -> None:
+        """Remember that this server lacks an endpoint, and say so once."""
+        self.missing_endpoints.add(path)
+        instead = stream.current_path
+        self.logger.warning(
+            "This server does not have %s (%s)%s",
+            path,
+            errors.reason(error),
+            f": {instead} is read instead" if instead != path else "",
+        )
+
+    # The command line --------------------------------------------------------------------
+
+    @classmethod
+    def invoke(
+        cls,
+        *,
+        about: bool = False,
+        about_format: str | None = None,
+        config: Any = None,
+        state: IO[str] | None = None,
+        catalog: IO[str] | None = None,
+    ) -> None:
+        """Run the tap and end with a code that tells the truth."""
+        if about:
+            cls.print_about(about_format)
+            return
+        tap = cls(
+            config=config.config if config else {},
+            parse_env_config=bool(config and config.parse_env),
+            state=_read_json(state, "state"),
+            catalog=_read_json(catalog, "catalog"),
+        )
+        sys.exit(tap.run())
+
+    def run(self) -> int:
+        """Sync everything; the code to end with.
+
+        0: every slice was read, or skipped and listed. 1: an error, or a stream that
+        gave nothing because it was refused. 128 + n: signal n.
+        """
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        code = 0
+        try:
+            self.sync_all()
+        except _Stopped as stopped:
+            self.logger.info("Stopped by %s", signal.Signals(stopped.number).name)
+            code = 128 + stopped.number
+        except (SingerSDKError, requests.RequestException) as error:
+            self.logger.error("%s", errors.reason(error))  # noqa: TRY400 - for users
+            code = 1
+        self.fetcher.close()
+        self.summary.log(self.logger)
+        self.write_final_state()
+        return code or int(bool(self.summary.refused))
+
+    def _on_signal(self, number: int, frame: object) -> None:
+        """End the run, but not within a line."""
+        del frame
+        self.message_writer.stop(_Stopped(number))
+
+    def write_final_state(self) -> None:
+        """Write what was completed."""
+        self.state_writer.write_state(self.state, is_final=True)
+        self.message_writer.flush()
+
+
+class _Stopped(BaseException):
+    """A signal ends the run."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def _read_json(file: IO[str] | None, what: str) -> Any:
+    """The object in a catalog or state file; None for an empty file.
+
+    Raises:
+        ConfigValidationError: If it is not JSON, or no object.
+    """
+    text = file.read() if file else ""
+    if not file or not text.strip():
+        return None
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        found, why = None, f"is not JSON ({error})"
+    else:
+        why = "does not hold an object"
+    if not isinstance(found, dict):
+        msg = f"The {what} file {file.name} {why}"
+        raise ConfigValidationError(msg, errors=[msg], schema={})
+    return found
+
+
+def _check_token_type(config: object) -> None:
+    """Check the token before the SDK does, whose message would print it."""
+    token = config.get("auth_token") if isinstance(config, dict) else None
+    if token is not None and not isinstance(token, str):
+        msg = "The settings are wrong"
+        raise ConfigValidationError(
+            msg, errors=["auth_token must be a text with a Sentry auth token"], schema={}
+        )
+
+
+class BearerToken(AuthBase):
+    """Adds the token to a request, and leaves its URL alone.
+
+    The SDK's authenticators drop empty parameters such as `query=`; a header of the
+    session would give way to a `.netrc`.
+    """
+
+    def __init__(self, token: str) -> None:
+        """Keep the token."""
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Set the header."""
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        return request

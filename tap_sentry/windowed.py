@@ -1,0 +1,199 @@
+"""Streams of what happened at some time: events, their entries, feedback."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from singer_sdk import typing as th
+
+from tap_sentry import records, state
+from tap_sentry.client import SentryStream
+from tap_sentry.schemas import ANY_OBJECT, ANY_OBJECTS
+from tap_sentry.windows import Window, parse_instant, to_text
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable, Iterator, Mapping
+    from datetime import datetime
+
+    from tap_sentry.client import Context
+    from tap_sentry.listing import Listing, Page
+    from tap_sentry.records import Row
+
+#: Rows of a list whose ids are remembered: pages that are counted by rows can overlap.
+REMEMBERED = 1000
+
+#: What the entries of an event need of it.
+ENTRIES_SCHEMA = th.PropertiesList(
+    th.Property("eventID", th.StringType),
+    th.Property("groupID", th.StringType),
+    th.Property("dateCreated", th.DateTimeType),
+    th.Property("dateReceived", th.DateTimeType),
+    th.Property("entries", ANY_OBJECTS),
+).to_dict()
+
+#: Where Sentry sends an array as the data of an entry, it is wrapped.
+ENTRY = records.Projection(
+    th.PropertiesList(
+        th.Property("type", th.StringType), th.Property("data", ANY_OBJECT)
+    ).to_dict(),
+    {},
+)
+
+
+class WindowedStream(SentryStream):
+    """A list that is read by its dates, newest first, and resumes where it stopped."""
+
+    page_sizes = (100, 25, 5)
+
+    #: Whether the list holds events: the server may cut it by dates.
+    is_events: ClassVar[bool] = True
+
+    #: Whether the records are the entries of the events in the list.
+    is_entries: ClassVar[bool] = False
+
+    @property
+    def row_schema(self) -> Mapping[str, Any]:
+        """The columns of an event that its entries need; else those of the records."""
+        return ENTRIES_SCHEMA if self.is_entries else self.schema
+
+    def query(self, scan: state.Scan) -> Mapping[str, Any]:
+        """The parameters of a scan."""
+        if not self.is_events:
+            return {}
+        # Dates of requests have whole seconds.
+        query = {"start": to_text(scan.window.start), "end": to_text(scan.end)}
+        if self.is_entries or self.tap.settings.full_events:
+            # `full=false` would read as true on some servers.
+            query["full"] = "true"
+        return query
+
+    def straighten(self, sent: Row, row: Row) -> Row:
+        """Give an event that has no `dateCreated` (performance issues) its end."""
+        if self.is_events and instant_of(row, "dateCreated") is None:
+            row["dateCreated"] = records.value(row.get("dateReceived"))
+            ended = records.value(sent.get("endTimestamp"))
+            if isinstance(ended, (int, float)):
+                row["dateCreated"] = records.epoch_to_text(ended)
+        return row
+
+    def get_records(self, context: Context | None) -> Iterable[Row]:
+        """The records of what is left of an interrupted scan, then of what is new."""
+        context = context or {}
+        keeps = self.keeps_state
+        with self.skipping(context):
+            for scan in self.scans(context):
+                is_complete = yield from self.walk(context, scan, keeps=keeps)
+                # After a scan with a gap, the state stays before the gap.
+                keeps = keeps and is_complete
+                if keeps:
+                    self.tap.bookmarks.finish(self.name, self.key(context), scan)
+                self.tap.checkpoint()
+
+    def key(self, context: Context) -> str:
+        """The id that the entry in the state is kept by."""
+        return str(context["project_id"])
+
+    def scans(self, context: Context) -> list[state.Scan]:
+        """What there is to read. Creates nothing in the state."""
+        settings = self.tap.settings
+        entry: state.Entry = {}
+        if self.keeps_state:
+            entry = self.tap.bookmarks.entry(self.name, self.key(context))
+        return state.plan(
+            entry, start=settings.start, end=settings.end, lookback=settings.lookback
+        )
+
+    def walk(
+        self, context: Context, scan: state.Scan, *, keeps: bool
+    ) -> Generator[Row, None, bool]:
+        """The records of a scan, and whether it is complete."""
+        for rows, reached in self.read(context, scan):
+            for row in rows:
+                yield from self.records_of(row, context)
+            self.progress(context, reached, keeps=keeps)
+        return True
+
+    def progress(
+        self, context: Context, reached: state.Scan | None, *, keeps: bool
+    ) -> None:
+        """Keep how far a scan has come, now that all of it is written."""
+        if keeps and reached is not None:
+            self.tap.bookmarks.progress(self.name, self.key(context), reached)
+        self.tap.checkpoint()
+
+    def records_of(self, row: Row, context: Context) -> Iterable[Row]:
+        """The records that a row of the list makes."""
+        if self.is_events:
+            issue = records.value(row.get("groupID"))
+            row["issue_id"] = context.get("issue_id") if issue is None else issue
+        return entries_of(row) if self.is_entries else (row,)
+
+    def read(
+        self, context: Context, scan: state.Scan
+    ) -> Iterator[tuple[list[Row], state.Scan | None]]:
+        """The rows of a scan, page by page, none twice and none outside its window.
+
+        With each page comes how far the scan has come with it, if that can be kept and
+        there is more.
+        """
+        window = Window(scan.window.start, scan.end)
+        reached = scan
+        id_column = "eventID" if self.is_events else "id"
+        seen: deque[str] = deque(maxlen=REMEMBERED)
+        for page in self.pages(context, lambda: self.scan_listing(context, scan)):
+            rows = []
+            for row in page.rows:
+                date = instant_of(row, "dateCreated")
+                key = records.value(row.get(id_column))
+                if date is not None and date not in window:
+                    self.tap.summary.outside(self.name)
+                elif key not in seen:
+                    seen.append(key)
+                    rows.append(row)
+                    if date is not None and (reached.at is None or date < reached.at):
+                        reached = replace(reached, at=date)
+            yield rows, reached.resumable(page.cursor) if page.cursor else None
+
+    def scan_listing(self, context: Context, scan: state.Scan) -> Listing:
+        """The pages of a scan. A server that ignores dates is stopped by them."""
+
+        def is_older(page: Page) -> bool:
+            dates = [newest_of(row) for row in page.rows]
+            return bool(dates) and all(
+                date is not None and date < scan.window.start for date in dates
+            )
+
+        return self.listing(
+            context, self.query(scan), cursor=scan.cursor, is_last=is_older
+        )
+
+
+def entries_of(event: Row) -> Iterator[Row]:
+    """The entries of an event in Sentry's order, each with the ids of the event."""
+    for index, raw in enumerate(records.items(event.get("entries"))):
+        entry = ENTRY(records.decode_row(raw))
+        yield {
+            "issue_id": event["issue_id"],
+            "event_id": event["eventID"],
+            "entry_index": index,
+            "type": entry.get("type"),
+            "data": entry.get("data"),
+            "dateCreated": event.get("dateCreated"),
+        }
+
+
+def newest_of(row: Row) -> datetime | None:
+    """The later of an event's two dates: servers order by the one or the other."""
+    dates = [instant_of(row, column) for column in ("dateCreated", "dateReceived")]
+    return max((date for date in dates if date is not None), default=None)
+
+
+def instant_of(row: Row, column: str) -> datetime | None:
+    """The date in a column, if there is one."""
+    text = records.value(row.get(column))
+    try:
+        return parse_instant(text) if isinstance(text, str) else None
+    except ValueError:
+        return None

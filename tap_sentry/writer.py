@@ -1,0 +1,126 @@
+"""Writes Singer messages: whole lines, in order, few system calls."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from singer_sdk.contrib.msgspec import MsgSpecWriter
+from singer_sdk.singerlib import SchemaMessage, StateMessage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from singer_sdk.singerlib import Message
+
+#: Bytes that are gathered before they are written.
+BUFFER = 64 * 1024
+#: A STATE is due when the lines since the last one are this many times its length …
+STATE_SHARE = 40
+#: … and at the latest after so many seconds.
+STATE_SECONDS = 10.0
+
+
+class SentryWriter(MsgSpecWriter):
+    """Gathers lines before it writes them; leaves out a SCHEMA that is told already.
+
+    One system call for each line would cost more than making it, all the more where
+    `PYTHONUNBUFFERED` is set; and each lets go of the interpreter to other threads.
+    """
+
+    def __init__(self) -> None:
+        """Start with nothing written."""
+        super().__init__()
+        self._schemas: dict[str, SchemaMessage] = {}
+        self._buffer = bytearray()
+        #: Bytes of all lines so far.
+        self.written = 0
+        self._is_busy = True
+        self._stop: BaseException | None = None
+
+    def write_message(self, message: Message) -> None:
+        """Add one line; a STATE reaches the target at once."""
+        if isinstance(message, SchemaMessage):
+            if self._schemas.get(message.stream) == message:
+                return
+            self._schemas[message.stream] = message
+        line = self.format_message(message)
+        self.written += len(line)
+        self._buffer += line
+        if len(self._buffer) >= BUFFER or isinstance(message, StateMessage):
+            self.flush()
+        self._stop_now()
+
+    def stop(self, reason: BaseException) -> None:
+        """Raise in the main thread: at once while it waits, else between lines.
+
+        For signal handlers, so that no line is cut and no state is ahead of the lines.
+        """
+        self._stop = reason
+        if not self._is_busy:
+            self._stop_now()
+
+    def _stop_now(self) -> None:
+        if self._stop is not None:
+            reason, self._stop = self._stop, None
+            raise reason
+
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Hand over all lines, then let a signal interrupt what is done within."""
+        self.flush()
+        self._is_busy = False
+        try:
+            self._stop_now()
+            yield
+        finally:
+            self._is_busy = True
+
+    def flush(self) -> None:
+        """Hand every line to the target."""
+        if self._buffer:
+            # Looked up here: the SDK's test runner puts another one in its place.
+            sys.stdout.buffer.write(self._buffer)
+            self._buffer.clear()
+        sys.stdout.flush()
+
+
+class StateLines:
+    """Decides when the state is worth a line.
+
+    Stands in for the SDK's writer, which copies and compares the whole state at every
+    call.
+    """
+
+    def __init__(self, writer: SentryWriter, clock: Callable[[], float] = time.monotonic):
+        """Write to `writer`."""
+        self._writer = writer
+        self._clock = clock
+        self._changed = False
+        self._written = 0
+        self._length = 0
+        self._at = clock()
+
+    def changed(self) -> None:
+        """The state has moved on; everything up to it is written."""
+        self._changed = True
+
+    def write_state(self, state: dict[str, Any], *, is_final: bool = False) -> None:
+        """Write the state if it has changed and a line is due."""
+        if not self._changed or not (is_final or self._is_due()):
+            return
+        before = self._writer.written
+        self._writer.write_message(StateMessage(value=state))
+        self._written = self._writer.written
+        self._length = self._written - before
+        self._at = self._clock()
+        self._changed = False
+
+    def _is_due(self) -> bool:
+        since = self._writer.written - self._written
+        return (
+            since >= STATE_SHARE * self._length
+            or self._clock() - self._at >= STATE_SECONDS
+        )
