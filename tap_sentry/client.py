@@ -104,11 +104,11 @@ class SentryStream(RESTStream[str]):
         return self.schema
 
     @property
-    def state_manager(self) -> state.NoStateManager:  # type: ignore[override] # by intent
+    def state_manager(self) -> state.NoStateManager:  # type: ignore[override] # keeps none
         """Nothing: the tap keeps its own state."""
         return state.NoStateManager()
 
-    # What the SDK asks of a REST stream ------------------------------------------------
+    # What the SDK asks of a REST stream -----------------------------------------------
 
     @property
     def url_base(self) -> str:
@@ -116,7 +116,7 @@ class SentryStream(RESTStream[str]):
         return f"{self.tap.settings.api_url}/api/0"
 
     @property
-    def authenticator(self) -> AuthBase:  # type: ignore[override] # leaves the URL alone
+    def authenticator(self) -> AuthBase:
         """Adds the token."""
         return self.tap.authenticator
 
@@ -190,7 +190,7 @@ class SentryStream(RESTStream[str]):
             return
         said = errors.detail(response)
         at = errors.place(response.url)
-        message = f"status {status} at {at}" + (f": {said}" if said else "")
+        message = f"GET {at}: status {status}" + (f", {said}" if said else "")
         if status == HTTPStatus.UNAUTHORIZED:
             host = urlsplit(response.url).netloc
             msg = f"{host} refuses the auth_token ({said or 'status 401'})"
@@ -251,7 +251,10 @@ class SentryStream(RESTStream[str]):
             return decode(body)
         except records.DamagedBodyError:
             kind = response.headers.get("Content-Type", "no content type")
-            msg = f"status 200 with a body that is no JSON list ({kind})"
+            at = errors.place(response.url)
+            msg = (
+                f"GET {at}: status 200, but the body is not the expected JSON ({kind})"
+            )
             raise RetriableAPIError(msg, response) from None
 
     # Requests -------------------------------------------------------------------------
@@ -299,7 +302,8 @@ class SentryStream(RESTStream[str]):
                 paginator.get_next(response) if paginator.has_more(response) else None
             )
             if following is not None and following == cursor:
-                msg = "status 200 with a page that names itself as the next one"
+                at = errors.place(response.url)
+                msg = f"GET {at}: status 200, but the page names itself as the next one"
                 raise RetriableAPIError(msg, response)
             return Page(rows, following)
 
@@ -387,8 +391,7 @@ class SentryStream(RESTStream[str]):
     def keeps_state(self) -> bool:
         """Whether this run reads bookmarks and moves them."""
         return (
-            self.replication_method == "INCREMENTAL"
-            and not self.tap.settings.is_report
+            self.replication_method == "INCREMENTAL" and not self.tap.settings.is_report
         )
 
     def falls_back(self, error: Exception, context: Context | None) -> bool:

@@ -1,11 +1,11 @@
 """What can go wrong with Sentry, and how it is told to the user.
 
-    FatalAPIError (SDK)        the run stops
-    ├── ForbiddenError         403: stops or is skipped, by the token's scopes
-    └── MissingEndpointError   this server has no such endpoint: fallback or skipped
-    RetriableAPIError (SDK)    asked again, a bounded number of times
-    └── BrownOutError          410: a deprecated endpoint is switched off for a while
-    SkippableAPIError (SDK)    one project, team or issue is left out and reported
+FatalAPIError (SDK)        the run stops
+├── ForbiddenError         403: stops or is skipped, by the token's scopes
+└── MissingEndpointError   this server has no such endpoint: fallback or skipped
+RetriableAPIError (SDK)    asked again, a bounded number of times
+└── BrownOutError          410: a deprecated endpoint is switched off for a while
+SkippableAPIError (SDK)    one project, team or issue is left out and reported
 """
 
 from __future__ import annotations
@@ -74,18 +74,26 @@ def place(url: str) -> str:
 
 
 def reason(error: Exception) -> str:
-    """Why a request failed, in a few words and without its query or headers."""
-    response = getattr(error, "response", None)
+    """What failed and why, without the query and the headers of the request."""
     if isinstance(error, SingerSDKError) and error.args:
         return str(error.args[0])
-    if response is not None:
-        return f"status {response.status_code}"
+    request = getattr(error, "request", None)
+    at = f"GET {place(request.url)}: " if request is not None else ""
+    return at + _cause(error)
+
+
+def _cause(error: Exception) -> str:
     if isinstance(error, requests.Timeout):
         return "no answer in time"
     if isinstance(error, requests.exceptions.SSLError):
-        return f"TLS: {error.args[0] if error.args else error}"
+        return (
+            "the certificate of the server is not trusted; for an authority of your "
+            "own set ca_bundle"
+        )
     if isinstance(error, requests.exceptions.ChunkedEncodingError):
         return "the answer broke off"
+    if isinstance(error, requests.exceptions.ProxyError):
+        return "the proxy does not answer"
     if isinstance(error, requests.ConnectionError):
         return "the connection failed"
     return type(error).__name__

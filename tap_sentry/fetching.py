@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import logging
 import threading
 import time
 from concurrent.futures import Future
@@ -24,6 +23,7 @@ from singer_sdk.exceptions import RetriableAPIError
 from tap_sentry import errors, limits
 
 if TYPE_CHECKING:
+    import logging
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
@@ -39,10 +39,8 @@ BROWN_OUT = 180.0
 T = TypeVar("T")
 
 
-class Source(Protocol[T]):
+class Source(Protocol):
     """What a request is sent for: a stream, seen from here."""
-
-    logger: logging.Logger
 
     def send(self, request: requests.PreparedRequest) -> requests.Response:
         """Send the request and give its answer, whatever its status."""
@@ -55,7 +53,7 @@ class Source(Protocol[T]):
 class Call(Generic[T]):
     """One request that is waiting, under way or answered."""
 
-    source: Source[T]
+    source: Source
     #: The endpoint: its path without the names in it. It has one gate.
     endpoint: str
     request: requests.PreparedRequest
@@ -69,11 +67,6 @@ class Call(Generic[T]):
     refusals: int = 0
     reopenings: int = 0
     delays: Iterator[float] = field(default_factory=limits.expo)
-
-    def describe(self) -> str:
-        """Method and address for a message; never the token."""
-        url = self.request.url or ""
-        return f"GET {errors.place(url)}"
 
 
 class Fetcher:
@@ -239,8 +232,7 @@ class Fetcher:
             return None
         delay = next(call.delays)
         self.logger.info(
-            "%s failed (%s); try %d of %d in %.1f s",
-            call.describe(),
+            "%s; try %d of %d in %.1f s",
             errors.reason(error),
             call.tries + 1,
             TRIES,

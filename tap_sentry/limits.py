@@ -74,6 +74,13 @@ def _retry_after(text: str | None, now: float) -> float | None:
     return None if seconds is None else min(max(seconds, 0.0), LONGEST_RETRY_AFTER)
 
 
+def expo(longest: float = 60.0) -> Iterator[float]:
+    """Seconds to wait before each further try: about 1, 2, 4 … with jitter."""
+    delays = backoff.expo(max_value=longest)
+    next(delays)  # the generator of `backoff` waits for its first value to be asked
+    return (backoff.full_jitter(delay) / 2 + delay / 2 for delay in delays)
+
+
 @dataclass
 class Gate:
     """How many requests one endpoint takes at this moment.
@@ -96,7 +103,7 @@ class Gate:
     clock: float | None = None
     #: `reset` has passed, and no answer has told the next one yet.
     in_new_window: bool = False
-    _delays: Iterator[float] = field(default_factory=lambda: expo())
+    _delays: Iterator[float] = field(default_factory=expo)
 
     def wait(self, now: float) -> float | None:
         """Seconds until a request may be sent: 0 now, None when an answer says."""
@@ -158,10 +165,3 @@ class Gate:
     def reopen(self) -> None:
         """A request got through: the next refusal starts with a short wait."""
         self._delays = expo()
-
-
-def expo(longest: float = 60.0) -> Iterator[float]:
-    """Seconds to wait before each further try: about 1, 2, 4 … with jitter."""
-    delays = backoff.expo(max_value=longest)
-    next(delays)  # the generator of `backoff` waits for its first value to be asked
-    return (backoff.full_jitter(delay) / 2 + delay / 2 for delay in delays)

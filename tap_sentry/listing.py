@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Protocol
 import requests
 from singer_sdk.exceptions import RetriableAPIError
 
+from tap_sentry.fetching import TRIES
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from concurrent.futures import Future
@@ -94,9 +96,11 @@ class Listing:
                 self._extend()
             yield page
 
-    def _ask(self, cursor: str | None) -> None:
+    def _ask(self, cursor: str | None, *, tries: int = 0) -> None:
         self._asked, self._next = cursor, None
-        future = self._fetcher.submit(self._call(cursor, self._page_sizes[0]))
+        call = self._call(cursor, self._page_sizes[0])
+        call.tries = tries
+        future = self._fetcher.submit(call)
         self._newest = future
         self._held.append(future)
         future.add_done_callback(self._arrived)
@@ -132,7 +136,6 @@ class Listing:
         with self._lock:
             self._page_sizes.popleft()
             self._held.popleft()
-            self._ask(self._asked)
+            # Once: the request itself has been tried often enough.
+            self._ask(self._asked, tries=TRIES - 1)
         return True
-
-

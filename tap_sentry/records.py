@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
@@ -43,7 +43,8 @@ def decode_rows(body: bytes) -> list[Row]:
     Raises:
         DamagedBodyError: If the body is no array of objects.
     """
-    return _decode(_ROWS, body)
+    rows: list[Row] = _decode(_ROWS, body)
+    return rows
 
 
 def decode_row(body: bytes) -> Row:
@@ -52,7 +53,8 @@ def decode_row(body: bytes) -> Row:
     Raises:
         DamagedBodyError: If the body is no object.
     """
-    return _decode(_ROW, body)
+    row: Row = _decode(_ROW, body)
+    return row
 
 
 def decode_any(body: bytes) -> Any:
@@ -118,7 +120,9 @@ def fields(raw: Any) -> Row:
     if type(raw) is not Raw or _first(raw) != _OBJECT:
         return {}
     return {
-        name: field for name, field in _ROW.decode(raw).items() if _first(field) != _NULL
+        name: field
+        for name, field in _ROW.decode(raw).items()
+        if _first(field) != _NULL
     }
 
 
@@ -150,7 +154,7 @@ def as_instant(raw: Raw) -> Any:
 def epoch_to_text(seconds: float) -> str | None:
     """A date from seconds since 1970, with milliseconds if there are any."""
     try:
-        instant = datetime.fromtimestamp(seconds, tz=timezone.utc)
+        instant = datetime.fromtimestamp(seconds, tz=UTC)
     except (ValueError, OverflowError, OSError):
         return None
     digits = "milliseconds" if instant.microsecond else "seconds"

@@ -303,9 +303,7 @@ def resolve(config: Mapping[str, Any], now: datetime) -> Settings:
     return settings
 
 
-def _window(
-    reader: _Reader, now: datetime
-) -> tuple[datetime | None, datetime, bool]:
+def _window(reader: _Reader, now: datetime) -> tuple[datetime | None, datetime, bool]:
     """The bounds that the three date settings give, and whether it is a report."""
     report = reader.read("report_date", lambda text: windows.parse_day(text, now))
     start = reader.read("start_date", lambda text: windows.parse_date(text, now))

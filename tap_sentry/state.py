@@ -5,8 +5,8 @@
         "scan": {"start": …, "end": …, "at": …}}}}}}
 
 One entry per project, team or organization, by id, so that a renamed one keeps its
-place. The SDK's own partitions are searched and copied at every step, which is quadratic
-in their number; this state is looked up and changed in place.
+place. The SDK's own partitions are searched and copied at every step, which is
+quadratic in their number; this state is looked up and changed in place.
 """
 
 from __future__ import annotations
@@ -116,9 +116,11 @@ def plan(
 class Bookmarks:
     """The entries of all streams; changed by the main thread alone."""
 
-    def __init__(self, state: dict[str, Any], changed: Callable[[], None]) -> None:
-        """Keep the tap's state; `changed` is called after each step."""
-        self._bookmarks: dict[str, Any] = state.setdefault("bookmarks", {})
+    def __init__(
+        self, bookmarks: dict[str, dict[str, Any]], changed: Callable[[], None]
+    ) -> None:
+        """Change the bookmarks of the tap's state; `changed` is called each time."""
+        self._bookmarks = bookmarks
         self._changed = changed
 
     def entry(self, stream: str, key: str) -> Entry:
@@ -150,7 +152,9 @@ class Bookmarks:
     def finish(self, stream: str, key: str, scan: Scan) -> None:
         """A scan is complete: its upper bound is the bookmark, unless one is later."""
         entry = self.entry(stream, key)
-        values = {"bookmark": max(entry.get("bookmark") or "", to_text(scan.window.end))}
+        values = {
+            "bookmark": max(entry.get("bookmark") or "", to_text(scan.window.end))
+        }
         # Meltano merges the state of a failed run into the one before: a scan that is
         # only left out would come back.
         nothing = {"scan": None} if "scan" in entry else {}
@@ -168,7 +172,7 @@ def load(
     if not isinstance(bookmarks, dict):
         if state:
             logger.warning("The state has no bookmarks: everything is read again")
-        return {"bookmarks": {}}
+        return {}
     loaded = {}
     for stream, found in bookmarks.items():
         if not isinstance(found, dict):
@@ -192,7 +196,7 @@ def load(
                 stream,
             )
         loaded[stream] = kept
-    return {"bookmarks": loaded}
+    return loaded
 
 
 def _usable(

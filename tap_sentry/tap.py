@@ -6,9 +6,9 @@ import functools
 import json
 import signal
 import sys
-from datetime import datetime
+from datetime import UTC, datetime
 from http.cookiejar import DefaultCookiePolicy
-from typing import IO, TYPE_CHECKING, Any, ClassVar, TypeVar, cast
+from typing import IO, TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -17,12 +17,13 @@ from singer_sdk import Tap
 from singer_sdk.exceptions import ConfigValidationError, FatalAPIError, SingerSDKError
 from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
 
-from tap_sentry import errors, settings, state
-from tap_sentry.client import HEADERS, NamedStream
+from tap_sentry import errors, settings
+from tap_sentry.client import HEADERS, NamedStream, SentryStream
 from tap_sentry.fetching import Fetcher
+from tap_sentry.state import Bookmarks, load
 from tap_sentry.streams import STREAMS
+from tap_sentry.streams.organizations import Organizations
 from tap_sentry.summary import Skipped, Summary
-from tap_sentry.windows import UTC
 from tap_sentry.writer import SentryWriter, StateLines
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from singer_sdk.helpers.capabilities import CapabilitiesEnum
 
-    from tap_sentry.client import Context, SentryStream
+    from tap_sentry.client import Context
 
 S = TypeVar("S", bound="SentryStream")
 
@@ -40,7 +41,6 @@ class TapSentry(Tap):
 
     name = "tap-sentry"
     config_jsonschema: ClassVar[dict[str, Any]] = settings.SETTINGS.to_dict()
-    message_writer_class = SentryWriter
 
     # Without batches: their files would bypass selection and stream maps.
     capabilities: ClassVar[list[CapabilitiesEnum]] = [
@@ -65,6 +65,7 @@ class TapSentry(Tap):
         #: The upper bound of everything that this run reads, unless `end_date` is.
         self.started_at = datetime.now(UTC).replace(microsecond=0)
         self.summary = Summary()
+        self.writer = SentryWriter()
         #: Paths that this server turned out to lack.
         self.missing_endpoints: set[str] = set()
         #: Whether the server has answered with JSON to anything.
@@ -72,7 +73,12 @@ class TapSentry(Tap):
         self._slugs: dict[tuple[str, str], str] = {}
         if validate_config:
             _check_token_type(config or {})
-        super().__init__(config=config, validate_config=validate_config, **options)
+        super().__init__(
+            config=config,
+            validate_config=validate_config,
+            message_writer=self.writer,
+            **options,
+        )
         if validate_config:
             # Wrong settings are told before anything is asked for.
             _ = self.settings
@@ -96,13 +102,13 @@ class TapSentry(Tap):
                 msg, errors=error.errors, schema=self.config_jsonschema
             ) from None
 
-    # What the streams share --------------------------------------------------------------
+    # What the streams share -----------------------------------------------------------
 
     @functools.cached_property
     def fetcher(self) -> Fetcher:
         """Sends the requests of all streams."""
         return Fetcher(
-            self.settings.concurrency, self.logger, waiting=self.message_writer.waiting
+            self.settings.concurrency, self.logger, waiting=self.writer.waiting
         )
 
     @functools.cached_property
@@ -123,28 +129,41 @@ class TapSentry(Tap):
         return BearerToken(self.settings.auth_token)
 
     @functools.cached_property
-    def bookmarks(self) -> state.Bookmarks:
+    def bookmarks(self) -> Bookmarks:
         """Where each stream is."""
-        return state.Bookmarks(self.state, self.state_writer.changed)
+        return Bookmarks(
+            self.state.setdefault("bookmarks", {}), self.state_writer.changed
+        )
 
     @functools.cached_property
     def state_writer(self) -> StateLines:  # type: ignore[override] # by intent
         """Writes STATE lines, when they are due."""
-        return StateLines(self.message_writer)
+        return StateLines(self.writer)
 
-    def load_state(self, state_: dict[str, Any]) -> None:
+    def load_state(self, state: dict[str, Any]) -> None:
         """Take over what is usable of the state that was passed in."""
-        if state_:
+        if state:
             latest = self.started_at + self.settings.lookback
-            self.state.update(state.load(state_, self.logger, latest=latest))
+            loaded = load(state, self.logger, latest=latest)
+            self.state["bookmarks"] = loaded
 
     def checkpoint(self) -> None:
         """All rows so far are written: a good place for a STATE line."""
-        self.state_writer.write_state(self.state)
+        self.state_writer.write_state(dict(self.state))
+
+    def organization_is_done(self, organization: str) -> None:
+        """All projects of an organization were read, with all below them."""
+        for stream in self.streams.values():
+            if isinstance(stream, SentryStream):
+                stream.organization_is_done(organization)
 
     def stream(self, kind: type[S]) -> S:
         """The stream of a class."""
-        return cast("S", self.streams[kind.name])
+        return next(
+            stream
+            for stream in self.streams.values()
+            if type(stream) is kind and isinstance(stream, kind)
+        )
 
     @property
     def organization_ids(self) -> list[str]:
@@ -160,7 +179,7 @@ class TapSentry(Tap):
         names = {}
         for column, key in context.items():
             kind = column.removesuffix("_id")
-            names[kind] = self._slugs.get((kind, key), key)
+            names[kind] = self._slugs.get((kind, str(key)), str(key))
         return names
 
     def check_names(self, organizations: list[str]) -> None:
@@ -179,7 +198,7 @@ class TapSentry(Tap):
             or stream.selects_within_columns
         )
 
-    # What goes wrong ---------------------------------------------------------------------
+    # What goes wrong ------------------------------------------------------------------
 
     def skip(
         self,
@@ -209,7 +228,10 @@ class TapSentry(Tap):
         return " ".join(f"{kind} {name}" for kind, name in names.items()) or "its list"
 
     def forbidden(
-        self, stream: SentryStream, context: Context | None, error: errors.ForbiddenError
+        self,
+        stream: SentryStream,
+        context: Context | None,
+        error: errors.ForbiddenError,
     ) -> None:
         """Stop if the token lacks the scope for this; else skip.
 
@@ -236,13 +258,13 @@ class TapSentry(Tap):
     @functools.cached_property
     def token_scopes(self) -> frozenset[str] | None:
         """The scopes of the token, if the server tells: `auth.scopes` of `/api/0/`."""
-        stream = self.streams["organizations"]
+        stream = self.stream(Organizations)
         request = stream.build_prepared_request(
             method="GET", url=f"{stream.url_base}/", headers=HEADERS
         )
         try:
             response = stream.send(request)
-            body = errors.json_object(response)
+            body: dict[str, Any] = errors.json_object(response)
             scopes = body["auth"]["scopes"]
         except (requests.RequestException, KeyError, TypeError):
             return None
@@ -261,10 +283,10 @@ class TapSentry(Tap):
             f": {instead} is read instead" if instead != path else "",
         )
 
-    # The command line --------------------------------------------------------------------
+    # The command line -----------------------------------------------------------------
 
     @classmethod
-    def invoke(
+    def invoke(  # type: ignore[override] # as the SDK's own taps do
         cls,
         *,
         about: bool = False,
@@ -310,12 +332,12 @@ class TapSentry(Tap):
     def _on_signal(self, number: int, frame: object) -> None:
         """End the run, but not within a line."""
         del frame
-        self.message_writer.stop(_Stopped(number))
+        self.writer.stop(_Stopped(number))
 
     def write_final_state(self) -> None:
         """Write what was completed."""
-        self.state_writer.write_state(self.state, is_final=True)
-        self.message_writer.flush()
+        self.state_writer.write_state(dict(self.state), is_final=True)
+        self.writer.flush()
 
 
 class _Stopped(BaseException):
@@ -353,7 +375,9 @@ def _check_token_type(config: object) -> None:
     if token is not None and not isinstance(token, str):
         msg = "The settings are wrong"
         raise ConfigValidationError(
-            msg, errors=["auth_token must be a text with a Sentry auth token"], schema={}
+            msg,
+            errors=["auth_token must be a text with a Sentry auth token"],
+            schema={},
         )
 
 

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from datetime import timezone as tz
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pendulum
@@ -16,7 +15,6 @@ import pendulum
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-UTC = tz.utc
 DAY = timedelta(days=1)
 
 #: The start of a list nobody bounded; servers cut it to what they keep.

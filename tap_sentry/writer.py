@@ -94,7 +94,9 @@ class StateLines:
     call.
     """
 
-    def __init__(self, writer: SentryWriter, clock: Callable[[], float] = time.monotonic):
+    def __init__(
+        self, writer: SentryWriter, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         """Write to `writer`."""
         self._writer = writer
         self._clock = clock

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from singer_sdk import typing as th
 
-from tap_sentry.state import Scan
 from tap_sentry.schemas import ENTRY_COLUMNS, EVENT_COLUMNS, EVENT_NAMES
+from tap_sentry.state import Scan
 from tap_sentry.streams.issues import ProjectIssues
 from tap_sentry.streams.projects import OrganizationProjects
 from tap_sentry.windowed import WindowedStream
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Sequence
 
     from tap_sentry.client import Context
     from tap_sentry.records import Row
@@ -28,7 +28,7 @@ class ProjectEvents(WindowedStream):
     name = "project_events"
     path = "/projects/{organization}/{project}/events/"
     parent_stream_type = OrganizationProjects
-    primary_keys = ("organization_id", "project_id", "eventID")
+    primary_keys: Sequence[str] = ("organization_id", "project_id", "eventID")
     replication_key = "dateCreated"
     scopes = ("project:read",)
     renamed = EVENT_NAMES
@@ -69,7 +69,7 @@ class IssueEvents(WindowedStream):
     path = "/organizations/{organization}/issues/{issue}/events/"
     fallback_path = "/issues/{issue}/events/"
     parent_stream_type = ProjectIssues
-    primary_keys = ("organization_id", "project_id", "eventID")
+    primary_keys: Sequence[str] = ("organization_id", "project_id", "eventID")
     replication_key = "dateCreated"
     scopes = ("event:read",)
     renamed = EVENT_NAMES

@@ -186,7 +186,9 @@ class ProjectIssues(WindowedStream):
             raise self._failure
         found: set[int] = set()
         try:
-            for page in self.pages(context, lambda: self.window_listing(context, window)):
+            for page in self.pages(
+                context, lambda: self.window_listing(context, window)
+            ):
                 for row in page.rows:
                     key = int(records.value(row["id"]))
                     if key not in found:
@@ -262,7 +264,10 @@ class ProjectIssues(WindowedStream):
     def look_up(self, issue: str) -> Row | None:
         """An issue, if one of the organizations has it."""
         missing = None
-        for path in ("/organizations/{organization}/issues/{issue}/", "/issues/{issue}/"):
+        for path in (
+            "/organizations/{organization}/issues/{issue}/",
+            "/issues/{issue}/",
+        ):
             for organization in self.tap.organization_ids:
                 context = {"organization_id": organization, "issue_id": issue}
                 try:
@@ -274,7 +279,8 @@ class ProjectIssues(WindowedStream):
                     break
             if missing is None:
                 return None
-        raise missing
+        msg = "this server cannot look up an issue"
+        raise errors.MissingEndpointError(msg) from missing
 
     # What servers do otherwise --------------------------------------------------------
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from singer_sdk import typing as th
 from singer_sdk.exceptions import FatalAPIError, SkippableAPIError
 
-from tap_sentry import errors, records
+from tap_sentry import errors
 from tap_sentry.client import SentryStream, id_and_slug
 from tap_sentry.schemas import ANY_OBJECT, ANY_OBJECTS, AVATAR, ID_AND_NAME, STRINGS
 
@@ -112,7 +112,9 @@ class Organizations(SentryStream):
             for row in self.listed() if name.isdecimal() else ():
                 if id_and_slug(row)[0] == name:
                     return row
-            msg = f"The setting organizations names {name}, which cannot be read: {error}"
+            msg = (
+                f"The setting organizations names {name}, which cannot be read: {error}"
+            )
             raise FatalAPIError(msg) from None
 
     def get_child_context(self, record: Row, context: Context | None) -> Context:

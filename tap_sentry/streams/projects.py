@@ -43,8 +43,7 @@ class OrganizationProjects(NamedStream):
     def get_records(self, context: Context | None) -> Iterable[Row]:
         """The projects that the setting lets through."""
         yield from super().get_records(context)
-        for stream in self.tap.streams.values():
-            stream.organization_is_done(str((context or {})["organization_id"]))
+        self.tap.organization_is_done(str((context or {})["organization_id"]))
 
 
 class Projects(SentryStream):
@@ -97,7 +96,9 @@ class Projects(SentryStream):
         """The projects of an organization, as they would stand in this list."""
         owner = {name: organization.get(name) for name in ("id", "slug", "name")}
         for row in self.tap.stream(OrganizationProjects).rows_of(key):
-            columns = {name: row[name] for name in self.schema["properties"] if name in row}
+            columns = {
+                name: row[name] for name in self.schema["properties"] if name in row
+            }
             yield {**columns, "organization_id": key, "organization": owner}
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from singer_sdk import typing as th
 from singer_sdk.exceptions import RetriableAPIError
 
-from tap_sentry import records
+from tap_sentry import errors, records
 from tap_sentry.client import SentryStream
 from tap_sentry.schemas import COUNT_COLUMNS
 from tap_sentry.streams.organizations import Organizations
@@ -18,7 +18,6 @@ from tap_sentry.streams.projects import OrganizationProjects
 from tap_sentry.streams.teams import OrganizationTeams, TeamProjects
 from tap_sentry.windows import (
     DAY,
-    UTC,
     Window,
     ceil,
     floor,
@@ -201,7 +200,8 @@ class EventCounts(SentryStream):
         try:
             return list(by_outcome(body) if isinstance(body, dict) else points(body))
         except (KeyError, TypeError, ValueError, AttributeError, IndexError):
-            msg = "status 200 with a body that holds no counts"
+            at = errors.place(response.url)
+            msg = f"GET {at}: status 200, but the body holds no counts"
             raise RetriableAPIError(msg, response) from None
 
 
