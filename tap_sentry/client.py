@@ -223,10 +223,10 @@ class SentryStream(RESTStream[str]):
         status = response.status_code
         if status == HTTPStatus.NOT_FOUND:
             return "detail" not in errors.json_object(response)
-        return status in {
-            HTTPStatus.METHOD_NOT_ALLOWED,
-            HTTPStatus.UNPROCESSABLE_ENTITY,
-        }
+        if status == HTTPStatus.UNPROCESSABLE_ENTITY:
+            # Of the documented parameters, that is; a later page was refused its cursor.
+            return "cursor=" not in urlsplit(response.url).query
+        return status == HTTPStatus.METHOD_NOT_ALLOWED
 
     def parse_response(self, response: requests.Response) -> Iterable[Row]:
         """The rows of a page, straightened and cut to the columns."""

@@ -74,9 +74,14 @@ def _retry_after(text: str | None, now: float) -> float | None:
     return None if seconds is None else min(max(seconds, 0.0), LONGEST_RETRY_AFTER)
 
 
-def expo(longest: float = 60.0) -> Iterator[float]:
+#: Seconds before the second try; each further one waits twice as long.
+FIRST_DELAY = 1.0
+LONGEST_DELAY = 60.0
+
+
+def expo() -> Iterator[float]:
     """Seconds to wait before each further try: about 1, 2, 4 … with jitter."""
-    delays = backoff.expo(max_value=longest)
+    delays = backoff.expo(factor=FIRST_DELAY, max_value=LONGEST_DELAY)
     next(delays)  # the generator of `backoff` waits for its first value to be asked
     return (backoff.full_jitter(delay) / 2 + delay / 2 for delay in delays)
 

@@ -31,7 +31,8 @@ class SentryPaginator(BaseAPIPaginator[str | None]):
 
     def get_next(self, response: requests.Response) -> str | None:
         """The cursor of the next page."""
-        return response.links["next"].get("cursor")
+        # GlitchTip wraps the whole header in braces and quotes.
+        return response.links["next"].get("cursor", "").rstrip("\"'}") or None
 
     def continue_if_empty(self, response: requests.Response) -> bool:
         """An empty page is not the end."""

@@ -63,7 +63,7 @@ class TapSentry(Tap):
     ) -> None:
         """Check the settings; nothing is sent before the first stream is read."""
         #: The upper bound of everything that this run reads, unless `end_date` is.
-        self.started_at = datetime.now(UTC).replace(microsecond=0)
+        self.started_at = now().replace(microsecond=0)
         self.summary = Summary()
         self.writer = SentryWriter()
         #: Paths that this server turned out to lack.
@@ -324,6 +324,15 @@ class TapSentry(Tap):
         except (SingerSDKError, requests.RequestException) as error:
             self.logger.error("%s", errors.reason(error))  # noqa: TRY400 - for users
             code = 1
+        except Exception as error:  # noqa: BLE001 - a user gets a line, not a traceback
+            self.logger.debug("Where it happened", exc_info=True)
+            self.logger.critical(
+                "A defect of tap-sentry (%s: %s). Please report it with what "
+                "TAP_SENTRY_LOGLEVEL=debug prints",
+                type(error).__name__,
+                error,
+            )
+            code = 1
         self.fetcher.close()
         self.summary.log(self.logger)
         self.write_final_state()
@@ -367,6 +376,11 @@ def _read_json(file: IO[str] | None, what: str) -> Any:
         msg = f"The {what} file {file.name} {why}"
         raise ConfigValidationError(msg, errors=[msg], schema={})
     return found
+
+
+def now() -> datetime:
+    """The instant of the call."""
+    return datetime.now(UTC)
 
 
 def _check_token_type(config: object) -> None:

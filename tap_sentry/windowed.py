@@ -173,7 +173,7 @@ class WindowedStream(SentryStream):
 def entries_of(event: Row) -> Iterator[Row]:
     """The entries of an event in Sentry's order, each with the ids of the event."""
     for index, raw in enumerate(records.items(event.get("entries"))):
-        entry = ENTRY(records.decode_row(raw))
+        entry = ENTRY(records.fields(raw))
         yield {
             "issue_id": event["issue_id"],
             "event_id": event["eventID"],

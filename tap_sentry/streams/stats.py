@@ -67,7 +67,8 @@ class EventCounts(SentryStream):
             try:
                 yield from self.read(context)
             except Exception as error:
-                if not self.falls_back(error, context):
+                is_known = path in self.tap.missing_endpoints
+                if is_known or not self.falls_back(error, context):
                     raise
                 self.tap.endpoint_is_missing(self, path, error)
                 yield from self.read(context)

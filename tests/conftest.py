@@ -1,0 +1,122 @@
+"""What tests share: a simulated Sentry, and the whole tap run in this process."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tap_sentry import limits
+from tap_sentry.tap import TapSentry
+from tests.simulator import TOKEN, SentrySimulator
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+#: Now, for the simulator and the tap: a whole second in the middle of a day.
+NOW = datetime(2026, 11, 20, 12, 30, 15, tzinfo=UTC)
+
+Message = dict[str, Any]
+
+
+@dataclass
+class Output:
+    """What a run of the tap wrote, and the code that it ended with."""
+
+    messages: list[Message]
+    code: int
+
+    def records(self, stream: str) -> list[Message]:
+        """The records of a stream."""
+        return [
+            message["record"]
+            for message in self.messages
+            if message["type"] == "RECORD" and message["stream"] == stream
+        ]
+
+    def keys(self, stream: str) -> list[tuple[Any, ...]]:
+        """The primary keys of the records of a stream, in the order of the SCHEMA."""
+        names = next(
+            message["key_properties"]
+            for message in self.messages
+            if message["type"] == "SCHEMA" and message["stream"] == stream
+        )
+        return [tuple(row[name] for name in names) for row in self.records(stream)]
+
+    @property
+    def state(self) -> Message:
+        """The last STATE."""
+        return [m["value"] for m in self.messages if m["type"] == "STATE"][-1]
+
+
+def catalog_of(*streams: str, **settings: Any) -> dict[str, Any]:
+    """The catalog with just these streams selected; all of them without a name."""
+    tap = TapSentry(config=settings, validate_config=False, setup_mapper=False)
+    catalog = tap.catalog_dict
+    for entry in catalog["streams"]:
+        for item in entry["metadata"]:
+            if not item["breadcrumb"]:
+                item["metadata"]["selected"] = entry["stream"] in streams or not streams
+    return catalog
+
+
+def run(
+    config: dict[str, Any],
+    catalog: dict[str, Any] | None = None,
+    state: dict[str, Any] | None = None,
+) -> Output:
+    """Run the tap as its command line does, with its output caught."""
+    caught = io.BytesIO()
+    former = sys.stdout
+    sys.stdout = wrapper = io.TextIOWrapper(caught, write_through=True)
+    try:
+        tap = TapSentry(
+            config=dict(config),
+            catalog=catalog,
+            state=json.loads(json.dumps(state)) if state else None,
+        )
+        code = tap.run()
+    finally:
+        sys.stdout = former
+        wrapper.detach()
+    lines = caught.getvalue().splitlines()
+    return Output([json.loads(line) for line in lines], code)
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tries follow each other at once; what Sentry asks for is still waited."""
+    monkeypatch.setattr(limits, "FIRST_DELAY", 0.001)
+    monkeypatch.setattr(limits, "LONGEST_DELAY", 0.01)
+
+
+@pytest.fixture(autouse=True)
+def _fixed_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs start at `NOW` by the simulator's clock and ours."""
+    monkeypatch.setattr("tap_sentry.tap.now", lambda: NOW)
+
+
+@pytest.fixture
+def sentry() -> Iterator[SentrySimulator]:
+    """A small sentry.io with pages of two rows, so that paging is always on."""
+    simulator = SentrySimulator(clock=lambda: NOW, page_size=2)
+    with simulator.patched():
+        yield simulator
+
+
+@pytest.fixture
+def sync(sentry: SentrySimulator) -> Callable[..., Output]:
+    """Run the tap on `sentry`: `sync("projects", state=…, start_date="10d")`."""
+
+    def sync(
+        *streams: str, state: dict[str, Any] | None = None, **settings: Any
+    ) -> Output:
+        config = {"auth_token": TOKEN, "api_url": sentry.url, **settings}
+        return run(config, catalog_of(*streams), state)
+
+    return sync
