@@ -301,9 +301,9 @@ class SentryStream(RESTStream[str]):
             following = (
                 paginator.get_next(response) if paginator.has_more(response) else None
             )
-            if following is not None and following == cursor:
+            if paginator.has_more(response) and following in {None, "", cursor}:
                 at = errors.place(response.url)
-                msg = f"GET {at}: status 200, but the page names itself as the next one"
+                msg = f"GET {at}: status 200, but the page does not name the next one"
                 raise RetriableAPIError(msg, response)
             return Page(rows, following)
 

@@ -5,12 +5,16 @@ https://docs.sentry.io/api/pagination/
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from singer_sdk.pagination import BaseAPIPaginator
 
 if TYPE_CHECKING:
     import requests
+
+_TARGET = re.compile(r"<[^>]*>")
+_PARAMETER = re.compile(r'(\w+)="([^"]*)"')
 
 
 class SentryPaginator(BaseAPIPaginator[str | None]):
@@ -27,16 +31,28 @@ class SentryPaginator(BaseAPIPaginator[str | None]):
 
     def has_more(self, response: requests.Response) -> bool:
         """Whether Sentry has results after this page."""
-        return response.links.get("next", {}).get("results") == "true"
+        return link(response, "next").get("results") == "true"
 
     def get_next(self, response: requests.Response) -> str | None:
         """The cursor of the next page."""
-        # GlitchTip wraps the whole header in braces and quotes.
-        return response.links["next"].get("cursor", "").rstrip("\"'}") or None
+        return link(response, "next").get("cursor")
 
     def continue_if_empty(self, response: requests.Response) -> bool:
         """An empty page is not the end."""
         return self.has_more(response)
+
+
+def link(response: requests.Response, rel: str) -> dict[str, str]:
+    """The parameters of one link in the header; none if it is not there.
+
+    `Response.links` loses what follows a value with `=` in it, as cursors in base64
+    have; GlitchTip also wraps the whole header in braces and quotes.
+    """
+    for parameters in _TARGET.split(response.headers.get("Link", ""))[1:]:
+        found = dict(_PARAMETER.findall(parameters))
+        if found.get("rel") == rel:
+            return found
+    return {}
 
 
 def is_in_time(cursor: str) -> bool:
