@@ -17,11 +17,13 @@ from singer_sdk.streams.rest import HTTPRequest, PageContext, RESTStream
 from tap_sentry import errors, records, state
 from tap_sentry.fetching import Call
 from tap_sentry.listing import Listing, Page
+from tap_sentry.lookahead import Want
 from tap_sentry.pagination import SentryPaginator
 
 if TYPE_CHECKING:
     from collections.abc import (
         Callable,
+        Hashable,
         Iterable,
         Iterator,
         Mapping,
@@ -40,6 +42,8 @@ HEADERS = {"Accept": "application/json"}
 
 #: Bytes of a body that are read at once.
 CHUNK = 1 << 20
+#: What a page is taken for that does not tell its size.
+PAGE_BYTES = 100_000
 #: Hops within the server that are followed, such as those of a renamed project.
 REDIRECTS = 5
 
@@ -224,7 +228,7 @@ class SentryStream(RESTStream[str]):
         if status == HTTPStatus.NOT_FOUND:
             return "detail" not in errors.json_object(response)
         if status == HTTPStatus.UNPROCESSABLE_ENTITY:
-            # Of the documented parameters, that is; a later page was refused its cursor.
+            # To the documented parameters; a later page was refused its cursor.
             return "cursor=" not in urlsplit(response.url).query
         return status == HTTPStatus.METHOD_NOT_ALLOWED
 
@@ -298,6 +302,7 @@ class SentryStream(RESTStream[str]):
         def parse(response: requests.Response) -> Page:
             paginator = self.get_new_paginator()
             rows = list(self.parse_response(response))
+            size = int(response.headers.get("Content-Length") or PAGE_BYTES)
             following = (
                 paginator.get_next(response) if paginator.has_more(response) else None
             )
@@ -305,7 +310,7 @@ class SentryStream(RESTStream[str]):
                 at = errors.place(response.url)
                 msg = f"GET {at}: status 200, but the page does not name the next one"
                 raise RetriableAPIError(msg, response)
-            return Page(rows, following)
+            return Page(rows, following, size)
 
         return Call(
             self,
@@ -354,24 +359,65 @@ class SentryStream(RESTStream[str]):
             self.tap.fetcher.submit(Call(self, path, prepared, parse))
         )
 
+    def want(
+        self,
+        context: Context | None,
+        make: Callable[[], Listing] | None = None,
+        part: Hashable = None,
+    ) -> Want:
+        """The list of a context, or a part of it, as it can be started ahead of time.
+
+        `make` prepares the listing, where it is not simply all of the list.
+        """
+        ids = tuple((context or {}).values())
+        return Want(
+            (self.name, self.current_path, ids, part),
+            make or (lambda: self.listing(context)),
+        )
+
+    def wants(self, context: Context) -> Iterator[Want | None]:
+        """The lists that will be read in a context, as soon as they are known.
+
+        `None` stands for what depends on a list that is still being read.
+        """
+        yield self.want(context)
+
+    def wants_here(self, context: Context) -> Iterator[Want | None]:
+        """The same, as long as this server is not known to lack the list."""
+        for want in self.wants(context):
+            if self.current_path in self.tap.missing_endpoints:
+                return
+            yield want
+
+    def child_wants(self, context: Context) -> list[Iterator[Want | None]]:
+        """What the streams below this one will read in the context of a record."""
+        return [
+            child.wants_here(context)
+            for child in self.child_streams
+            if isinstance(child, SentryStream)
+            and (child.selected or child.has_selected_descendents)
+        ]
+
     def pages(
-        self, context: Context | None, make: Callable[[], Listing] | None = None
+        self,
+        context: Context | None,
+        make: Callable[[], Listing] | None = None,
+        part: Hashable = None,
     ) -> Iterator[Page]:
-        """The pages of the list, or of its fallback on a server that lacks it.
+        """The pages of a list, or of its fallback on a server that lacks it.
 
         `make` prepares the listing; it is called again for the fallback.
         """
-        make = make or (lambda: self.listing(context))
         self.check_endpoint()
         path = self.current_path
-        pages = iter(make())
+        pages = iter(self.tap.ahead.take(self.want(context, make, part)))
         try:
             first = next(pages, None)
         except Exception as error:
             if not self.falls_back(error, context):
                 raise
             self.tap.endpoint_is_missing(self, path, error)
-            yield from self.pages(context, make)
+            yield from self.pages(context, make, part)
             return
         if first is not None:
             yield first
@@ -495,16 +541,38 @@ class NamedStream(SentryStream):
                 for row in page.rows
             ]
             self._names += [id_and_slug(row) for row in rows]
-            rows = [row for row in rows if self.named.match(*id_and_slug(row))]
-            for row in rows:
-                self.tap.knows(self.kind, *id_and_slug(row))
-            self._rows[organization] = rows
+            self._rows[organization] = self.note(rows)
         return self._rows[organization]
+
+    def note(self, rows: Iterable[Row]) -> list[Row]:
+        """The rows that the setting lets through, their slugs made known."""
+        named = [row for row in rows if self.named.match(*id_and_slug(row))]
+        for row in named:
+            self.tap.knows(self.kind, *id_and_slug(row))
+        return named
 
     def get_records(self, context: Context | None) -> Iterable[Row]:
         """The rows that the setting lets through."""
         with self.skipping(context):
-            yield from self.rows_of(str((context or {})["organization_id"]))
+            rows = self.rows_of(str((context or {})["organization_id"]))
+            contexts = [self.get_child_context(row, context) for row in rows]
+            with self.tap.ahead.over(map(self.child_wants, contexts)) as done:
+                for row in rows:
+                    yield row
+                    done()
+
+    def wants(self, context: Context) -> Iterator[Want | None]:
+        """The list, unless it is read already; then what hangs on its rows."""
+        organization = str(context["organization_id"])
+        want = self.want({"organization_id": organization})
+        if organization not in self._rows:
+            yield want
+        while organization not in self._rows and self.tap.ahead.peek(want.key) is None:
+            yield None
+        rows = self._rows.get(organization) or self.tap.ahead.peek(want.key) or []
+        for row in self.note(rows):
+            for wants in self.child_wants(self.get_child_context(row, context)):
+                yield from wants
 
     def get_child_context(self, record: Row, context: Context | None) -> Context:
         """The ids alone: slugs can change."""

@@ -21,6 +21,7 @@ import urllib3
 from singer_sdk.exceptions import RetriableAPIError
 
 from tap_sentry import errors, limits
+from tap_sentry.lookahead import Budget
 
 if TYPE_CHECKING:
     import logging
@@ -77,14 +78,22 @@ class Fetcher:
         concurrency: int,
         logger: logging.Logger,
         waiting: Callable[[], AbstractContextManager[None]],
+        meanwhile: Callable[[], None] = lambda: None,
     ) -> None:
-        """Start no thread yet; the main thread waits within `waiting`."""
+        """Start no thread yet.
+
+        The main thread waits within `waiting`, and does `meanwhile` before it waits
+        and each time that an answer arrives.
+        """
         self.concurrency = concurrency
+        #: How much of what was fetched may wait for its reader.
+        self.budget = Budget(concurrency)
         self.logger = logger
         #: How many requests were sent, and how long the limits held them back.
         self.sent = 0
         self.held_back = 0.0
         self._waiting = waiting
+        self._meanwhile = meanwhile
         self._sequence = itertools.count()
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)
@@ -95,6 +104,9 @@ class Fetcher:
         self._brown_outs: dict[str, float] = {}
         self._threads: list[threading.Thread] = []
         self._idling = 0
+        #: Answers so far, and those that the main thread knows of.
+        self._arrivals = 0
+        self._seen = 0
         self._closed = False
 
     def submit(self, call: Call[T]) -> Future[T]:
@@ -116,9 +128,13 @@ class Fetcher:
             Exception: What the call ended with, if not with an answer.
         """
         if not future.done():
-            with self._waiting(), self._lock:
+            with self._waiting():
                 while not future.done():
-                    self._answer.wait()
+                    self._meanwhile()
+                    with self._lock:
+                        if not future.done() and self._arrivals == self._seen:
+                            self._answer.wait()
+                        self._seen = self._arrivals
         return future.result()
 
     def close(self) -> None:
@@ -210,6 +226,7 @@ class Fetcher:
 
     def _tell(self) -> None:
         with self._lock:
+            self._arrivals += 1
             self._answer.notify_all()
 
     def _delay(

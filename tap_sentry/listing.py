@@ -30,6 +30,8 @@ class Page:
 
     rows: list[Row]
     cursor: str | None
+    #: Bytes of the body.
+    size: int = 0
 
 
 class Ask(Protocol):
@@ -59,21 +61,55 @@ class Listing:
         self._fetcher = fetcher
         self._call = ask
         self._page_sizes = deque(page_sizes)
+        self._budget = fetcher.budget
         self._is_last = is_last
         self._lock = threading.RLock()
         self._held: deque[Future[Page]] = deque()
         self._newest: Future[Page] | None = None
         self._asked: str | None = None
         self._next = cursor
-        self._started = False
+        self._order: tuple[int, ...] = ()
+        self._is_started = False
+        self._is_taken = False
+        self._is_dropped = False
 
-    def start(self) -> Listing:
-        """Ask for the first page."""
+    def start(self, order: tuple[int, ...] = ()) -> Listing:
+        """Ask for the first page, after those of a lower order."""
         with self._lock:
-            if not self._started:
-                self._started = True
+            if not self._is_started:
+                self._is_started = True
+                self._order = order
                 self._ask(self._next)
         return self
+
+    def take(self) -> Listing:
+        """Start, if need be, for the reader who is there now."""
+        self.start()
+        with self._lock:
+            self._is_taken = True
+            self._order = ()
+            self._extend()
+        return self
+
+    def drop(self) -> None:
+        """Nobody will read the rest."""
+        with self._lock:
+            self._is_dropped = True
+            for future in self._held:
+                self._release(future)
+            self._held.clear()
+
+    def extend(self) -> None:
+        """Ask for the next page if it is known and there is room again."""
+        with self._lock:
+            self._extend()
+
+    def rows_if_complete(self) -> list[Row] | None:
+        """All rows, if all pages are there."""
+        with self._lock:
+            if self._newest is not None or self._next is not None:
+                return None
+            return [row for future in self._held for row in future.result().rows]
 
     def __iter__(self) -> Iterator[Page]:
         """The pages, as they are needed. For the main thread.
@@ -81,7 +117,7 @@ class Listing:
         Raises:
             Exception: What the request for a page ended with.
         """
-        self.start()
+        self.take()
         while self._held:
             future = self._held[0]
             try:
@@ -92,14 +128,15 @@ class Listing:
                 continue
             with self._lock:
                 self._follow(future)
-                self._held.popleft()
+                self._release(self._held.popleft())
                 self._extend()
             yield page
 
     def _ask(self, cursor: str | None, *, tries: int = 0) -> None:
         self._asked, self._next = cursor, None
         call = self._call(cursor, self._page_sizes[0])
-        call.tries = tries
+        call.tries, call.order = tries, self._order
+        self._budget.hold(1, 0)
         future = self._fetcher.submit(call)
         self._newest = future
         self._held.append(future)
@@ -117,12 +154,22 @@ class Listing:
             return
         self._newest = None
         page = future.result()
+        if self._is_dropped:
+            return
+        self._budget.hold(0, page.size)
         if not (self._is_last and self._is_last(page)):
             self._next = page.cursor
 
     def _extend(self) -> None:
-        if self._next is not None and len(self._held) < AHEAD:
+        if self._next is None or self._is_dropped or len(self._held) >= AHEAD:
+            return
+        if self._is_taken or not self._held or self._budget.has_room:
             self._ask(self._next)
+
+    def _release(self, future: Future[Page]) -> None:
+        """A page is read, or never will be."""
+        is_there = future is not self._newest and not future.exception()
+        self._budget.hold(-1, -future.result().size if is_there else 0)
 
     def _ask_for_less(self, error: Exception) -> bool:
         """Ask for the failed page again with fewer rows, if that may help."""
@@ -135,7 +182,7 @@ class Listing:
             return False
         with self._lock:
             self._page_sizes.popleft()
-            self._held.popleft()
+            self._release(self._held.popleft())
             # Once: the request itself has been tried often enough.
             self._ask(self._asked, tries=TRIES - 1)
         return True

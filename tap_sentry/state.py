@@ -45,6 +45,10 @@ class Scan:
         second = self.at.replace(microsecond=0) + timedelta(seconds=1)
         return min(second, self.window.end)
 
+    def of_issue(self, issue: int) -> Scan:
+        """What the scan of a project has to read of one of its issues."""
+        return self if issue == self.issue else Scan(self.window, issue=issue)
+
     def resumable(self, cursor: str) -> Scan:
         """The scan as it can be resumed by a list whose next page has this cursor.
 

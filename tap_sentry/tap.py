@@ -20,6 +20,7 @@ from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
 from tap_sentry import errors, settings
 from tap_sentry.client import HEADERS, NamedStream, SentryStream
 from tap_sentry.fetching import Fetcher
+from tap_sentry.lookahead import LookAhead
 from tap_sentry.state import Bookmarks, load
 from tap_sentry.streams import STREAMS
 from tap_sentry.streams.organizations import Organizations
@@ -108,8 +109,16 @@ class TapSentry(Tap):
     def fetcher(self) -> Fetcher:
         """Sends the requests of all streams."""
         return Fetcher(
-            self.settings.concurrency, self.logger, waiting=self.writer.waiting
+            self.settings.concurrency,
+            self.logger,
+            waiting=self.writer.waiting,
+            meanwhile=lambda: self.ahead.top_up(),
         )
+
+    @functools.cached_property
+    def ahead(self) -> LookAhead:
+        """Starts lists before they are needed."""
+        return LookAhead(self.fetcher.budget)
 
     @functools.cached_property
     def session(self) -> requests.Session:
@@ -324,7 +333,7 @@ class TapSentry(Tap):
         except (SingerSDKError, requests.RequestException) as error:
             self.logger.error("%s", errors.reason(error))  # noqa: TRY400 - for users
             code = 1
-        except Exception as error:  # noqa: BLE001 - a user gets a line, not a traceback
+        except Exception as error:
             self.logger.debug("Where it happened", exc_info=True)
             self.logger.critical(
                 "A defect of tap-sentry (%s: %s). Please report it with what "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from tap_sentry.client import Context
     from tap_sentry.listing import Listing, Page
+    from tap_sentry.lookahead import Want
     from tap_sentry.records import Row
 
 #: Rows of a list whose ids are remembered: pages that are counted by rows can overlap.
@@ -142,7 +144,8 @@ class WindowedStream(SentryStream):
         reached = scan
         id_column = "eventID" if self.is_events else "id"
         seen: deque[str] = deque(maxlen=REMEMBERED)
-        for page in self.pages(context, lambda: self.scan_listing(context, scan)):
+        make = functools.partial(self.scan_listing, context, scan)
+        for page in self.pages(context, make, part=scan):
             rows = []
             for row in page.rows:
                 date = instant_of(row, "dateCreated")
@@ -155,6 +158,16 @@ class WindowedStream(SentryStream):
                     if date is not None and (reached.at is None or date < reached.at):
                         reached = replace(reached, at=date)
             yield rows, reached.resumable(page.cursor) if page.cursor else None
+
+    def wants(self, context: Context) -> Iterator[Want | None]:
+        """The list of the scan that comes first."""
+        for scan in self.scans(context)[:1]:
+            yield self.scan_want(context, scan)
+
+    def scan_want(self, context: Context, scan: state.Scan) -> Want:
+        """The list of a scan."""
+        make = functools.partial(self.scan_listing, context, scan)
+        return self.want(context, make, part=scan)
 
     def scan_listing(self, context: Context, scan: state.Scan) -> Listing:
         """The pages of a scan. A server that ignores dates is stopped by them."""

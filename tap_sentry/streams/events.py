@@ -13,9 +13,10 @@ from tap_sentry.streams.projects import OrganizationProjects
 from tap_sentry.windowed import WindowedStream
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
 
     from tap_sentry.client import Context
+    from tap_sentry.lookahead import Want
     from tap_sentry.records import Row
 
 
@@ -96,15 +97,19 @@ class IssueEvents(WindowedStream):
         for issue in issues.ids_of(context, scan.window):
             if scan.issue is not None and issue < scan.issue:
                 continue
-            part = scan if issue == scan.issue else Scan(scan.window, issue=issue)
             one = {**context, "issue_id": str(issue)}
             with self.skipping(one) as outcome:
-                yield from super().walk(one, part, keeps=keeps)
+                yield from super().walk(one, scan.of_issue(issue), keeps=keeps)
             # The state stays at the first issue that has to be tried again.
             is_complete = is_complete and outcome.is_final
             keeps = keeps and is_complete
             self.progress(context, Scan(scan.window, issue=issue + 1), keeps=keeps)
         return is_complete
+
+    def wants(self, context: Context) -> Iterator[Want | None]:
+        """Nothing of its own: the stream of the issues knows them."""
+        del context
+        return iter(())
 
 
 class IssueEventEntries(IssueEvents):

@@ -24,10 +24,11 @@ from tap_sentry.windowed import WindowedStream, instant_of
 from tap_sentry.windows import BEGINNING, Window, to_text
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator
+    from collections.abc import Generator, Hashable, Iterable, Iterator
 
     from tap_sentry.client import Context
     from tap_sentry.listing import Listing, Page
+    from tap_sentry.lookahead import Want
     from tap_sentry.records import Row
     from tap_sentry.tap import TapSentry
 
@@ -186,9 +187,8 @@ class ProjectIssues(WindowedStream):
             raise self._failure
         found: set[int] = set()
         try:
-            for page in self.pages(
-                context, lambda: self.window_listing(context, window)
-            ):
+            make = functools.partial(self.window_listing, context, window)
+            for page in self.pages(context, make, part=self.list_key(context, window)):
                 for row in page.rows:
                     key = int(records.value(row["id"]))
                     if key not in found:
@@ -199,7 +199,7 @@ class ProjectIssues(WindowedStream):
             # The children need not ask for it once more.
             self._failure = error
             raise
-        self._listed[self.list_key(window)] = found
+        self._listed[self.list_key(context, window)] = found
 
     def window_listing(self, context: Context, window: Window) -> Listing:
         """The pages of the list for a window."""
@@ -221,20 +221,61 @@ class ProjectIssues(WindowedStream):
         is_whole = self.has_selected_descendents
         return self.listing(context, query, is_last=None if is_whole else is_older)
 
-    def list_key(self, window: Window) -> object:
-        """What the ids of a list are kept by: the window, if it has one."""
-        return window if self.is_cut_by_window else None
+    def list_key(self, context: Context, window: Window) -> Hashable:
+        """What a list is known by: its project, and its window if it has one."""
+        return context["project_id"], window if self.is_cut_by_window else None
 
     def ids_of(self, context: Context, window: Window) -> list[int]:
         """The issues whose events are to be read, by ascending id."""
         wanted = {int(issue) for issue in self.tap.settings.issue_ids}
         if wanted and self.can_look_up:
             return sorted(self.looked_up.get(str(context["project_id"]), ()))
-        if self.list_key(window) not in self._listed:
+        if self.list_key(context, window) not in self._listed:
             for _ in self.listed(context, window):
                 pass
-        found = self._listed[self.list_key(window)]
+        found = self._listed[self.list_key(context, window)]
         return sorted(found & wanted if wanted else found)
+
+    # Looking ahead --------------------------------------------------------------------
+
+    def wants(self, context: Context) -> Iterator[Want | None]:
+        """The list of issues; then, once it is there, the events of each issue."""
+        windows = [scan.window for scan in self.scans(context)] if self.selected else []
+        children = [child for child in self.child_streams if child.selected]
+        scans = [
+            (child, scan)
+            for child in children
+            if isinstance(child, WindowedStream)
+            for scan in child.scans(context)[:1]
+        ]
+        if not self.tap.settings.issue_ids:
+            windows += [scan.window for _, scan in scans]
+        for window in windows:
+            make = functools.partial(self.window_listing, context, window)
+            yield self.want(context, make, part=self.list_key(context, window))
+        for child, scan in scans:
+            while (ids := self.known_ids(context, scan.window)) is None:
+                yield None
+            for issue in ids:
+                if scan.issue is None or issue >= scan.issue:
+                    one = {**context, "issue_id": str(issue)}
+                    yield child.scan_want(one, scan.of_issue(issue))
+
+    def known_ids(self, context: Context, window: Window) -> list[int] | None:
+        """The issues whose events are to be read, if that is known by now."""
+        if self.tap.settings.issue_ids:
+            # Looked up when the first child asks for them.
+            known: dict[str, list[int]] | None = self.__dict__.get("looked_up")
+            if known is None:
+                return None
+            return sorted(known.get(str(context["project_id"]), ()))
+        key = self.list_key(context, window)
+        if key in self._listed:
+            return sorted(self._listed[key])
+        rows = self.tap.ahead.peek(self.want(context, part=key).key)
+        if rows is None:
+            return None
+        return sorted({int(records.value(row["id"])) for row in rows})
 
     # Single issues --------------------------------------------------------------------
 

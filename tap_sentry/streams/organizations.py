@@ -63,7 +63,11 @@ class Organizations(SentryStream):
         with self.skipping(context):
             rows = self.all_rows
             self.tap.check_names([id_and_slug(row)[0] for row in rows])
-            yield from rows
+            contexts = [self.get_child_context(row, None) for row in rows]
+            with self.tap.ahead.over(map(self.child_wants, contexts)) as done:
+                for row in rows:
+                    yield row
+                    done()
 
     @functools.cached_property
     def all_rows(self) -> list[Row]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from singer_sdk import typing as th
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import requests
 
     from tap_sentry.client import Context
+    from tap_sentry.lookahead import Want
     from tap_sentry.records import Row
 
 #: Outcomes that make up each stat. https://docs.sentry.io/api/organizations/
@@ -77,10 +78,8 @@ class EventCounts(SentryStream):
         """The counts, with a STATE after each request."""
         self.check_endpoint()
         resolution = self.tap.settings.stats_resolution
-        bucket = self.tap.settings.bucket
-        longest = (MAX_INTERVALS if self.is_v2 else MAX_POINTS) * bucket
         for stats, window in self.windows(context):
-            for part in split(window, longest):
+            for part in split(window, self.longest):
                 for (stat, timestamp), count in self.counts(context, stats, part):
                     yield {
                         "stat": stat,
@@ -146,7 +145,7 @@ class EventCounts(SentryStream):
         """The counts of a window: by stat, then by time."""
         sums: Counter[tuple[str, datetime]] = Counter()
         for wanted, query in self.queries(context, stats, window):
-            for page in self.listing(context, query):
+            for page in self.tap.ahead.take(self.counts_want(context, query)):
                 for row in page.rows:
                     for stat in wanted:
                         outcome = row.get("outcome")
@@ -186,10 +185,34 @@ class EventCounts(SentryStream):
             }
             yield (stat,), query
 
+    def counts_want(self, context: Context, query: Mapping[str, Any]) -> Want:
+        """One request for counts."""
+        make = functools.partial(self.listing, context, query)
+        return self.want(context, make, part=str(query))
+
+    def wants(self, context: Context) -> Iterator[Want | None]:
+        """The requests of the first window."""
+        for stats, window in list(self.windows(context))[:1]:
+            part = next(split(window, self.longest))
+            while self.knows_projects(context) is False:
+                yield None
+            for _, query in self.queries(context, stats, part):
+                yield self.counts_want(context, query)
+
+    @property
+    def longest(self) -> timedelta:
+        """The longest window that one request may ask for."""
+        return (MAX_INTERVALS if self.is_v2 else MAX_POINTS) * self.tap.settings.bucket
+
     def projects(self, context: Context) -> Iterable[list[str]]:
         """The projects to count, for each request; an empty list means all."""
         del context
         return ([],)
+
+    def knows_projects(self, context: Context) -> bool:
+        """Whether the projects to count are known without a request."""
+        del context
+        return True
 
     def parse_response(self, response: requests.Response) -> Iterable[Row]:
         """The counts of an answer: by outcome, or of the one stat that was asked for.
@@ -294,6 +317,10 @@ class TeamEventCounts(EventCounts):
         """The projects of the team; none, and no request, for a team without."""
         ids = self.tap.stream(TeamProjects).ids_of(context)
         return [ids[i : i + MAX_PROJECTS] for i in range(0, len(ids), MAX_PROJECTS)]
+
+    def knows_projects(self, context: Context) -> bool:
+        """Whether the list of the team's projects is there."""
+        return not self.is_v2 or self.tap.stream(TeamProjects).knows_ids(context)
 
 
 class ProjectEventCounts(EventCounts):

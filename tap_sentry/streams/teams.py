@@ -94,8 +94,16 @@ class TeamProjects(SentryStream):
         self._ids[context["team_id"]] = ids
 
     def ids_of(self, context: Context) -> list[str]:
-        """The ids of all projects of a team, read unless they were just listed."""
-        if context["team_id"] not in self._ids:
+        """The ids of all projects of a team, read unless they were listed."""
+        if not self.knows_ids(context):
             for _ in self.rows_of(context):
                 pass
-        return self._ids.pop(context["team_id"])
+        return self._ids[context["team_id"]]
+
+    def knows_ids(self, context: Context) -> bool:
+        """Whether the ids are known without a request."""
+        if context["team_id"] not in self._ids:
+            rows = self.tap.ahead.peek(self.want(context).key)
+            if rows is not None:
+                self._ids[context["team_id"]] = [id_and_slug(row)[0] for row in rows]
+        return context["team_id"] in self._ids

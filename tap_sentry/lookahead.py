@@ -1,0 +1,167 @@
+"""Starts lists before they are needed, in the order in which they will be.
+
+The SDK reads stream after stream and project after project, so that nearly all time
+would go by waiting for Sentry. While the main thread writes or waits, the lists that
+come next are asked for; whoever needs one takes it, or starts it. So looking ahead
+cannot change what is read, nor in which order.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterable, Iterator
+
+    from tap_sentry.listing import Listing
+    from tap_sentry.records import Row
+
+#: Bytes of bodies that are held unread before no more lists are started.
+MOST_BYTES = 24 << 20
+
+
+class Budget:
+    """How many pages are held that nobody has read yet."""
+
+    def __init__(self, concurrency: int) -> None:
+        """Allow for some pages for each request that can be under way."""
+        self.most_pages = 6 * concurrency
+        self.most_lists = 2 * concurrency
+        self._lock = threading.Lock()
+        self._pages = 0
+        self._bytes = 0
+
+    def hold(self, pages: int, size: int) -> None:
+        """Count pages that were asked for or have arrived; negative when read."""
+        with self._lock:
+            self._pages += pages
+            self._bytes += size
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more page may be asked for ahead of time."""
+        return self._pages < self.most_pages and self._bytes < MOST_BYTES
+
+
+@dataclass(frozen=True)
+class Want:
+    """A list that will be needed: what it is known by, and how it is made."""
+
+    key: Hashable
+    make: Callable[[], Listing]
+
+
+@dataclass(eq=False)
+class Slice:
+    """What one organization, team or project will need."""
+
+    number: int
+    wants: list[Iterator[Want | None]]
+    lists: dict[Hashable, Listing] = field(default_factory=dict)
+    known: set[Hashable] = field(default_factory=set)
+
+
+class LookAhead:
+    """The lists that were started, and the plans for more. For the main thread."""
+
+    def __init__(self, budget: Budget) -> None:
+        """Start with no plan: every list is started when it is needed."""
+        self.budget = budget
+        self._levels: list[deque[Slice]] = []
+        self._slices = 0
+        self._is_topping_up = False
+
+    @contextmanager
+    def over(
+        self, slices: Iterable[list[Iterator[Want | None]]]
+    ) -> Iterator[Callable[[], None]]:
+        """Plan for slices that are read one after the other.
+
+        Gives what to call when the first of them is done.
+        """
+        level: deque[Slice] = deque()
+        for wants in slices:
+            self._slices += 1
+            level.append(Slice(self._slices, wants))
+        self._levels.append(level)
+
+        def done() -> None:
+            for listing in level.popleft().lists.values():
+                listing.drop()
+
+        try:
+            yield done
+        finally:
+            while level:
+                done()
+            self._levels.remove(level)
+
+    def take(self, want: Want) -> Listing:
+        """The list that is wanted, started if it was not yet."""
+        listing: Listing | None = None
+        for level in self._levels:
+            if level:
+                started = level[0].lists.pop(want.key, None)
+                listing = started if listing is None else listing
+                level[0].known.add(want.key)
+        if listing is None:
+            listing = want.make()
+        listing.take()
+        self.top_up()
+        return listing
+
+    def peek(self, key: Hashable) -> list[Row] | None:
+        """The rows of a list that was started and not taken, once all are there."""
+        for level in self._levels:
+            for part in level:
+                if key in part.lists:
+                    return part.lists[key].rows_if_complete()
+        return None
+
+    def top_up(self) -> None:
+        """Start the lists that there is room for."""
+        if self._is_topping_up or not self.budget.has_room:
+            return
+        self._is_topping_up = True
+        try:
+            for level in reversed(self._levels):
+                distant = 0
+                for index, part in enumerate(level):
+                    for listing in list(part.lists.values()):
+                        listing.extend()
+                    # The present slice and the next are worth more than those after.
+                    if index > 1:
+                        distant += len(part.lists)
+                    while self.budget.has_room and distant < self.budget.most_lists:
+                        started = self._start_one(part)
+                        if started is None:
+                            break
+                        distant += index > 1
+                    if distant >= self.budget.most_lists or not self.budget.has_room:
+                        break
+        finally:
+            self._is_topping_up = False
+
+    def _start_one(self, part: Slice) -> Listing | None:
+        """Start the next list that a slice wants; None if there is none for now."""
+        for wants in list(part.wants):
+            for want in wants:
+                if want is None:
+                    break
+                if self._is_known(want.key):
+                    continue
+                part.known.add(want.key)
+                listing = want.make()
+                listing.start(order=(part.number,))
+                part.lists[want.key] = listing
+                return listing
+            else:
+                part.wants.remove(wants)
+        return None
+
+    def _is_known(self, key: Hashable) -> bool:
+        return any(key in part.known for level in self._levels for part in level)
