@@ -78,13 +78,8 @@ class Fetcher:
         concurrency: int,
         logger: logging.Logger,
         waiting: Callable[[], AbstractContextManager[None]],
-        meanwhile: Callable[[], None] = lambda: None,
     ) -> None:
-        """Start no thread yet.
-
-        The main thread waits within `waiting`, and does `meanwhile` before it waits
-        and each time that an answer arrives.
-        """
+        """Start no thread yet; the main thread waits within `waiting`."""
         self.concurrency = concurrency
         #: How much of what was fetched may wait for its reader.
         self.budget = Budget(concurrency)
@@ -93,7 +88,8 @@ class Fetcher:
         self.sent = 0
         self.held_back = 0.0
         self._waiting = waiting
-        self._meanwhile = meanwhile
+        #: Done by the main thread before it waits and whenever an answer arrives.
+        self.meanwhile: Callable[[], None] = lambda: None
         self._sequence = itertools.count()
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)
@@ -130,7 +126,7 @@ class Fetcher:
         if not future.done():
             with self._waiting():
                 while not future.done():
-                    self._meanwhile()
+                    self.meanwhile()
                     with self._lock:
                         if not future.done() and self._arrivals == self._seen:
                             self._answer.wait()

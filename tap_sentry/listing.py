@@ -163,7 +163,7 @@ class Listing:
     def _extend(self) -> None:
         if self._next is None or self._is_dropped or len(self._held) >= AHEAD:
             return
-        if self._is_taken or not self._held or self._budget.has_room:
+        if self._is_taken or not self._held or self._budget.has_room():
             self._ask(self._next)
 
     def _release(self, future: Future[Page]) -> None:

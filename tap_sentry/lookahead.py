@@ -41,7 +41,6 @@ class Budget:
             self._pages += pages
             self._bytes += size
 
-    @property
     def has_room(self) -> bool:
         """Whether one more page may be asked for ahead of time."""
         return self._pages < self.most_pages and self._bytes < MOST_BYTES
@@ -124,7 +123,7 @@ class LookAhead:
 
     def top_up(self) -> None:
         """Start the lists that there is room for."""
-        if self._is_topping_up or not self.budget.has_room:
+        if self._is_topping_up or not self.budget.has_room():
             return
         self._is_topping_up = True
         try:
@@ -136,12 +135,12 @@ class LookAhead:
                     # The present slice and the next are worth more than those after.
                     if index > 1:
                         distant += len(part.lists)
-                    while self.budget.has_room and distant < self.budget.most_lists:
+                    while self.budget.has_room() and distant < self.budget.most_lists:
                         started = self._start_one(part)
                         if started is None:
                             break
                         distant += index > 1
-                    if distant >= self.budget.most_lists or not self.budget.has_room:
+                    if distant >= self.budget.most_lists:
                         break
         finally:
             self._is_topping_up = False
@@ -152,9 +151,8 @@ class LookAhead:
             for want in wants:
                 if want is None:
                     break
-                if self._is_known(want.key):
+                if self._is_known(part, want.key):
                     continue
-                part.known.add(want.key)
                 listing = want.make()
                 listing.start(order=(part.number,))
                 part.lists[want.key] = listing
@@ -163,5 +161,10 @@ class LookAhead:
                 part.wants.remove(wants)
         return None
 
-    def _is_known(self, key: Hashable) -> bool:
-        return any(key in part.known for level in self._levels for part in level)
+    def _is_known(self, part: Slice, key: Hashable) -> bool:
+        """Whether a list was started before; remember that it is now."""
+        slices = [part, *(level[0] for level in self._levels if level)]
+        is_known = any(key in slice_.known for slice_ in slices)
+        for slice_ in slices:
+            slice_.known.add(key)
+        return is_known

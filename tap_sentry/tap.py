@@ -109,16 +109,15 @@ class TapSentry(Tap):
     def fetcher(self) -> Fetcher:
         """Sends the requests of all streams."""
         return Fetcher(
-            self.settings.concurrency,
-            self.logger,
-            waiting=self.writer.waiting,
-            meanwhile=lambda: self.ahead.top_up(),
+            self.settings.concurrency, self.logger, waiting=self.writer.waiting
         )
 
     @functools.cached_property
     def ahead(self) -> LookAhead:
         """Starts lists before they are needed."""
-        return LookAhead(self.fetcher.budget)
+        ahead = LookAhead(self.fetcher.budget)
+        self.fetcher.meanwhile = ahead.top_up
+        return ahead
 
     @functools.cached_property
     def session(self) -> requests.Session:
