@@ -80,6 +80,9 @@ class SentryStream(RESTStream[str]):
     #: Rows a page; after the first, for a server that fails on so many.
     page_sizes: ClassVar[tuple[int, ...]] = (100,)
 
+    #: The column that tells one row of the list from another.
+    id_column: ClassVar[str] = "id"
+
     #: Other names that servers have for a column.
     renamed: ClassVar[Mapping[str, str]] = {}
 
@@ -215,9 +218,8 @@ class SentryStream(RESTStream[str]):
             raise errors.MissingEndpointError(message)
         if response.is_redirect:
             msg = (
-                f"{at} redirects to another address ("
-                f"{errors.place(response.headers['Location'])}), which the token is "
-                "not sent to: set api_url to the address of Sentry itself"
+                f"{at} redirects to {origin_of(response.headers['Location'])}, which "
+                "the token is not sent to: set api_url to the address of Sentry itself"
             )
             raise FatalAPIError(msg)
         raise SkippableAPIError(message)
@@ -234,8 +236,12 @@ class SentryStream(RESTStream[str]):
 
     def parse_response(self, response: requests.Response) -> Iterable[Row]:
         """The rows of a page, straightened and cut to the columns."""
-        for row in self.read_body(response, records.decode_rows):
-            yield self.straighten(row, self.project(row))
+        for sent in self.read_body(response, records.decode_rows):
+            row = self.straighten(sent, self.project(sent))
+            if records.value(row.get(self.id_column)) is None:
+                self.tap.summary.without_id(self.name)
+            else:
+                yield row
 
     def straighten(self, sent: Row, row: Row) -> Row:
         """Put right what some servers send otherwise; `sent` is the uncut row."""
@@ -382,6 +388,12 @@ class SentryStream(RESTStream[str]):
         """
         yield self.want(context)
 
+    @functools.cached_property
+    def columns_not_in_catalog(self) -> frozenset[str]:
+        """Columns that the catalog which was passed in does not know."""
+        known = self.effective_schema.get("properties", {})
+        return frozenset(self.schema["properties"]) - frozenset(known)
+
     def wants_here(self, context: Context) -> Iterator[Want | None]:
         """The same, as long as this server is not known to lack the list."""
         for want in self.wants(context):
@@ -492,6 +504,8 @@ class SentryStream(RESTStream[str]):
     def post_process(self, row: Row, context: Context | None = None) -> Row | None:
         """Add the ids of the context; decode what the SDK wants to look into."""
         row = {**(context or {}), **row}
+        for column in self.columns_not_in_catalog:
+            row.pop(column, None)
         return records.decoded(row) if self.tap.looks_into_rows(self) else row
 
 
@@ -577,6 +591,12 @@ class NamedStream(SentryStream):
     def get_child_context(self, record: Row, context: Context | None) -> Context:
         """The ids alone: slugs can change."""
         return {**(context or {}), f"{self.kind}_id": id_and_slug(record)[0]}
+
+
+def origin_of(location: str) -> str:
+    """Where a redirect leads, without path and query."""
+    parts = urlsplit(location)
+    return f"{parts.scheme}://{parts.netloc}" if parts.netloc else "another page"
 
 
 def origin(url: str) -> tuple[str, str | None, int | None]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 import requests
+import urllib3
 from singer_sdk.exceptions import FatalAPIError, RetriableAPIError, SingerSDKError
 
 from tap_sentry.records import DamagedBodyError, decode_any
@@ -82,10 +83,25 @@ def reason(error: Exception) -> str:
     return at + _cause(error)
 
 
+def is_timeout(error: Exception) -> bool:
+    """Whether the server took too long, before its answer or in the middle of it."""
+    return isinstance(error, requests.Timeout) or (
+        isinstance(error, requests.ConnectionError)
+        and bool(error.args)
+        and isinstance(error.args[0], urllib3.exceptions.ReadTimeoutError)
+    )
+
+
+def is_untrusted(error: Exception) -> bool:
+    """Whether the certificate of the server is refused."""
+    is_tls = isinstance(error, requests.exceptions.SSLError)
+    return is_tls and "certificate verify failed" in str(error).lower()
+
+
 def _cause(error: Exception) -> str:
-    if isinstance(error, requests.Timeout):
+    if is_timeout(error):
         return "no answer in time"
-    if isinstance(error, requests.exceptions.SSLError):
+    if is_untrusted(error):
         return (
             "the certificate of the server is not trusted; for an authority of your "
             "own set ca_bundle"

@@ -143,7 +143,12 @@ class Fetcher:
 
     def _run(self) -> None:
         while (call := self._next()) is not None:
-            self._attempt(call)
+            try:
+                self._attempt(call)
+            except Exception as error:  # noqa: BLE001 - the main thread waits for it
+                if not call.future.done():
+                    call.future.set_exception(error)
+                self._tell()
 
     def _enqueue(self, call: Call[T]) -> None:
         entry = (call.order, next(self._sequence), call)
@@ -232,7 +237,9 @@ class Fetcher:
         if is_closed_unannounced(error) and call.reopenings < REOPENINGS:
             call.reopenings += 1
             return 0.0
-        if not isinstance(error, (RetriableAPIError, requests.RequestException)):
+        if not isinstance(
+            error, (RetriableAPIError, requests.RequestException)
+        ) or errors.is_untrusted(error):
             return None
         response = error.response
         if response is not None and received is not None:

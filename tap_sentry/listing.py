@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import requests
 from singer_sdk.exceptions import RetriableAPIError
 
+from tap_sentry import errors
 from tap_sentry.fetching import TRIES
 
 if TYPE_CHECKING:
@@ -152,12 +153,13 @@ class Listing:
         """Learn, once, from the newest page how the list goes on."""
         if future is not self._newest or future.exception():
             return
-        self._newest = None
         page = future.result()
+        is_last = self._is_last is not None and self._is_last(page)
+        self._newest = None
         if self._is_dropped:
             return
         self._budget.hold(0, page.size)
-        if not (self._is_last and self._is_last(page)):
+        if not is_last:
             self._next = page.cursor
 
     def _extend(self) -> None:
@@ -175,7 +177,7 @@ class Listing:
         """Ask for the failed page again with fewer rows, if that may help."""
         response = getattr(error, "response", None)
         if response is None:
-            may_help = isinstance(error, requests.Timeout)
+            may_help = errors.is_timeout(error)
         else:
             may_help = response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR
         if not may_help or len(self._page_sizes) == 1:

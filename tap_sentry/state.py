@@ -2,10 +2,12 @@
 
     {"bookmarks": {"project_events": {"by_id": {"1": {
         "bookmark": "2026-11-23T20:00:00Z",
-        "scan": {"start": …, "end": …, "at": …}}}}}}
+        "scan": [{"start": …, "end": …, "at": …}]}}}}}
 
 One entry per project, team or organization, by id, so that a renamed one keeps its
-place. The SDK's own partitions are searched and copied at every step, which is
+place. The scan stands in a list because Meltano merges states key by key: a list is
+taken whole, while an object would be mixed with that of a former scan, and could not be
+merged into a null at all. The SDK's own partitions are searched and copied at every step, which is
 quadratic in their number; this state is looked up and changed in place.
 """
 
@@ -62,7 +64,7 @@ class Scan:
             return replace(self, cursor=None)
         return replace(self, at=None, cursor=None)
 
-    def to_dict(self) -> Entry:
+    def to_state(self) -> list[Entry]:
         """As it stands in the state."""
         entry: Entry = {
             "start": to_text(self.window.start),
@@ -74,24 +76,25 @@ class Scan:
             entry["at"] = self.at.isoformat().replace("+00:00", "Z")
         if self.cursor is not None:
             entry["cursor"] = self.cursor
-        return entry
+        return [entry]
 
     @classmethod
-    def from_dict(cls, entry: Entry) -> Scan:
+    def from_state(cls, entries: list[Entry]) -> Scan:
         """From the state.
 
         Raises:
             ValueError: If it is no scan.
         """
-        at, issue, cursor = (entry.get(name) for name in ("at", "issue", "cursor"))
         try:
+            (entry,) = entries
+            at, issue, cursor = (entry.get(name) for name in ("at", "issue", "cursor"))
             return cls(
                 Window(parse_instant(entry["start"]), parse_instant(entry["end"])),
                 at=None if at is None else parse_instant(at),
                 cursor=None if cursor is None else str(cursor),
                 issue=None if issue is None else int(issue),
             )
-        except (KeyError, TypeError) as error:
+        except (AttributeError, KeyError, TypeError) as error:
             raise ValueError(error) from None
 
 
@@ -106,10 +109,11 @@ def plan(
     scans = []
     bookmark = parse_instant(entry["bookmark"]) if entry.get("bookmark") else None
     if entry.get("scan"):
-        scan = Scan.from_dict(entry["scan"])
-        if scan.window.end <= end and (not bookmark or scan.window.end > bookmark):
-            scans.append(scan)
-            bookmark = scan.window.end
+        scan = Scan.from_state(entry["scan"])
+        window = Window(max(first, scan.window.start), scan.window.end)
+        if window.end <= end and (not bookmark or window.end > bookmark):
+            scans.append(replace(scan, window=window))
+            bookmark = window.end
     if bookmark is None:
         scans.append(Scan(Window(first, end)))
     elif bookmark < end:
@@ -151,7 +155,7 @@ class Bookmarks:
 
     def progress(self, stream: str, key: str, scan: Scan) -> None:
         """Keep how far a scan has come."""
-        self.update(stream, key, scan=scan.to_dict())
+        self.update(stream, key, scan=scan.to_state())
 
     def finish(self, stream: str, key: str, scan: Scan) -> None:
         """A scan is complete: its upper bound is the bookmark, unless one is later."""
@@ -215,7 +219,7 @@ def _usable(
             continue
         try:
             if name == "scan":
-                Scan.from_dict(value)
+                Scan.from_state(value)
             elif parse_instant(value) > latest:
                 logger.warning(
                     "The state has a bookmark in the future (%s of %s, %s): "

@@ -32,6 +32,7 @@ class Summary:
         self._missing: dict[str, str] = {}
         self._read: Counter[str] = Counter()
         self._outside: Counter[str] = Counter()
+        self._without_id: Counter[str] = Counter()
 
     def read(self, stream: str) -> None:
         """One slice was read to its end."""
@@ -49,6 +50,10 @@ class Summary:
         """A record was dated outside the window that was asked for."""
         self._outside[stream] += 1
 
+    def without_id(self, stream: str) -> None:
+        """A record has nothing that it could be told by."""
+        self._without_id[stream] += 1
+
     @property
     def refused(self) -> list[str]:
         """Streams that gave nothing at all because they were refused."""
@@ -65,6 +70,8 @@ class Summary:
                 stream,
                 number,
             )
+        for stream, number in sorted(self._without_id.items()):
+            logger.warning("%s: %d records without an id were left out", stream, number)
         listed: Counter[str] = Counter()
         for item in self.skipped:
             listed[item.stream] += 1

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import signal
 import sys
 from datetime import UTC, datetime
 from http.cookiejar import DefaultCookiePolicy
 from typing import IO, TYPE_CHECKING, Any, ClassVar, TypeVar
+from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -16,6 +18,7 @@ from requests.auth import AuthBase
 from singer_sdk import Tap
 from singer_sdk.exceptions import ConfigValidationError, FatalAPIError, SingerSDKError
 from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
+from singer_sdk.singerlib import Catalog
 
 from tap_sentry import errors, settings
 from tap_sentry.client import HEADERS, NamedStream, SentryStream
@@ -30,6 +33,7 @@ from tap_sentry.writer import SentryWriter, StateLines
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import click
     from singer_sdk.helpers.capabilities import CapabilitiesEnum
 
     from tap_sentry.client import Context
@@ -82,7 +86,18 @@ class TapSentry(Tap):
         )
         if validate_config:
             # Wrong settings are told before anything is asked for.
-            _ = self.settings
+            self._warn_of_plain_http(self.settings.api_url)
+
+    def _warn_of_plain_http(self, url: str) -> None:
+        parts = urlsplit(url)
+        is_here = parts.hostname in {"localhost", "::1"} or str(
+            parts.hostname
+        ).startswith("127.")
+        if parts.scheme == "http" and not is_here:
+            self.logger.warning(
+                "api_url is plain http: anyone on the way to %s can read the token",
+                parts.hostname,
+            )
 
     def discover_streams(self) -> Sequence[SentryStream]:
         """One stream per report."""
@@ -294,6 +309,17 @@ class TapSentry(Tap):
     # The command line -----------------------------------------------------------------
 
     @classmethod
+    def cb_config(
+        cls, ctx: click.Context, param: click.Option, value: tuple[str, ...]
+    ) -> Any:
+        """Read the config files; say in a line what is wrong with them."""
+        try:
+            return super().cb_config(ctx, param, value)
+        except (OSError, ValueError, TypeError) as error:
+            cls.logger.error("The config file cannot be read: %s", error)  # noqa: TRY400
+            ctx.exit(1)
+
+    @classmethod
     def invoke(  # type: ignore[override] # as the SDK's own taps do
         cls,
         *,
@@ -311,7 +337,7 @@ class TapSentry(Tap):
             config=config.config if config else {},
             parse_env_config=bool(config and config.parse_env),
             state=_read_json(state, "state"),
-            catalog=_read_json(catalog, "catalog"),
+            catalog=_read_catalog(catalog),
         )
         sys.exit(tap.run())
 
@@ -321,7 +347,7 @@ class TapSentry(Tap):
         0: every slice was read, or skipped and listed. 1: an error, or a stream that
         gave nothing because it was refused. 128 + n: signal n.
         """
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in STOPPING:
             signal.signal(number, self._on_signal)
         code = 0
         try:
@@ -332,6 +358,8 @@ class TapSentry(Tap):
         except (SingerSDKError, requests.RequestException) as error:
             self.logger.error("%s", errors.reason(error))  # noqa: TRY400 - for users
             code = 1
+        except BrokenPipeError:
+            return self._give_up()
         except Exception as error:
             self.logger.debug("Where it happened", exc_info=True)
             self.logger.critical(
@@ -341,10 +369,22 @@ class TapSentry(Tap):
                 error,
             )
             code = 1
+        for number in STOPPING:
+            signal.signal(number, signal.SIG_IGN)
         self.fetcher.close()
         self.summary.log(self.logger)
-        self.write_final_state()
+        try:
+            self.write_final_state()
+        except BrokenPipeError:
+            return self._give_up()
         return code or int(bool(self.summary.refused))
+
+    def _give_up(self) -> int:
+        """The target has ended: nobody reads what is left to write."""
+        self.logger.error("The target has ended before the tap")
+        # Python would complain when it cannot flush at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
 
     def _on_signal(self, number: int, frame: object) -> None:
         """End the run, but not within a line."""
@@ -355,6 +395,9 @@ class TapSentry(Tap):
         """Write what was completed."""
         self.state_writer.write_state(dict(self.state), is_final=True)
         self.writer.flush()
+
+
+STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 
 class _Stopped(BaseException):
@@ -384,6 +427,20 @@ def _read_json(file: IO[str] | None, what: str) -> Any:
         msg = f"The {what} file {file.name} {why}"
         raise ConfigValidationError(msg, errors=[msg], schema={})
     return found
+
+
+def _read_catalog(file: IO[str] | None) -> Catalog | None:
+    """The catalog in a file; None for an empty one.
+
+    Raises:
+        ConfigValidationError: If it is no Singer catalog.
+    """
+    found = _read_json(file, "catalog")
+    try:
+        return None if found is None else Catalog.from_dict(found)
+    except (KeyError, TypeError, AttributeError, ValueError):
+        msg = "The catalog file holds no Singer catalog: make one with --discover"
+        raise ConfigValidationError(msg, errors=[msg], schema={}) from None
 
 
 def now() -> datetime:

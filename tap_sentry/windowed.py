@@ -73,7 +73,11 @@ class WindowedStream(SentryStream):
 
     def straighten(self, sent: Row, row: Row) -> Row:
         """Give an event that has no `dateCreated` (performance issues) its end."""
-        if self.is_events and instant_of(row, "dateCreated") is None:
+        if not self.is_events:
+            return row
+        if records.value(row.get("eventID")) is None and "id" in sent:
+            row["eventID"] = records.value(sent["id"])
+        if instant_of(row, "dateCreated") is None:
             row["dateCreated"] = records.value(row.get("dateReceived"))
             ended = records.value(sent.get("endTimestamp"))
             if isinstance(ended, (int, float)):
@@ -142,14 +146,13 @@ class WindowedStream(SentryStream):
         """
         window = Window(scan.window.start, scan.end)
         reached = scan
-        id_column = "eventID" if self.is_events else "id"
         seen: deque[str] = deque(maxlen=REMEMBERED)
         make = functools.partial(self.scan_listing, context, scan)
         for page in self.pages(context, make, part=scan):
             rows = []
             for row in page.rows:
                 date = instant_of(row, "dateCreated")
-                key = records.value(row.get(id_column))
+                key = records.value(row.get(self.id_column))
                 if date is not None and date not in window:
                     self.tap.summary.outside(self.name)
                 elif key not in seen:

@@ -32,6 +32,7 @@ class ProjectEvents(WindowedStream):
     primary_keys: Sequence[str] = ("organization_id", "project_id", "eventID")
     replication_key = "dateCreated"
     scopes = ("project:read",)
+    id_column = "eventID"
     renamed = EVENT_NAMES
     schema = th.PropertiesList(
         th.Property("organization_id", th.StringType, required=True),
@@ -73,6 +74,7 @@ class IssueEvents(WindowedStream):
     primary_keys: Sequence[str] = ("organization_id", "project_id", "eventID")
     replication_key = "dateCreated"
     scopes = ("event:read",)
+    id_column = "eventID"
     renamed = EVENT_NAMES
     # The events of `project_events` again, by issue.
     selected_by_default = False

@@ -112,6 +112,7 @@ class ProjectUsers(SentryStream):
     path = "/projects/{organization}/{project}/users/"
     parent_stream_type = OrganizationProjects
     primary_keys = ("organization_id", "project_id", "tagValue")
+    id_column = "tagValue"
     scopes = ("project:read",)
     schema = th.PropertiesList(
         th.Property("organization_id", th.StringType, required=True),
@@ -135,8 +136,8 @@ class ProjectUsers(SentryStream):
         ),
     ).to_dict()
 
-    def post_process(self, row: Row, context: Context | None = None) -> Row | None:
-        """A key is never null: a user without a `tagValue` has a hash."""
-        if records.value(row.get("tagValue")) is None:
-            row["tagValue"] = f"hash:{records.value(row.get('hash'))}"
-        return super().post_process(row, context)
+    def straighten(self, sent: Row, row: Row) -> Row:
+        """A key is never null: a user without a `tagValue` is known by the hash."""
+        if records.value(row.get("tagValue")) is None and "hash" in sent:
+            row["tagValue"] = f"hash:{records.value(sent['hash'])}"
+        return row

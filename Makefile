@@ -1,0 +1,84 @@
+# Everything a developer runs, and CI runs the same. Needs make and Python with venv and
+# pip; the rest is installed under this folder, each kind in an environment of its own:
+#
+#   .venv          the tap, its tests, linters; uv, which fills the others
+#   .venv-target   target-jsonl, whose old packages would break those of the tap
+#   .venv-meltano  Meltano, which in turn installs tap and target under .meltano
+#
+# Another Python: make clean; make test PYTHON=python3.13
+
+PYTHON ?= python3
+TARGET_JSONL := target-jsonl==0.1.4
+MELTANO := meltano==4.4.1
+
+uv := .venv/bin/uv
+tap := .venv/stamp
+target := .venv-target/stamp
+meltano := .venv-meltano/stamp
+plugins := .meltano/stamp
+
+# Compiled once, every start of a tap is faster; this holds for the uv of Meltano too.
+export UV_COMPILE_BYTECODE := 1
+export UV_PYTHON_DOWNLOADS := never
+
+.PHONY: help test lint format demo sync live snapshots clean
+.DELETE_ON_ERROR:
+
+help: ## Say what there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+
+test: $(tap) $(target) ## Run all tests but those against a live server
+	@.venv/bin/pytest
+
+lint: $(tap) ## Check style, types and workflows
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy
+	.venv/bin/check-jsonschema --builtin-schema vendor.meltano meltano.yml
+	.venv/bin/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+	.venv/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	.venv/bin/zizmor --offline --quiet .github
+
+format: $(tap) ## Rewrite the code in the one style
+	.venv/bin/ruff check --fix
+	.venv/bin/ruff format
+
+demo: $(tap) $(plugins) ## Load a simulated Sentry through Meltano and query it
+	@.venv/bin/python -m tests.demo .venv-meltano/bin/meltano
+
+sync: $(plugins) ## Load your Sentry into output/: TAP_SENTRY_AUTH_TOKEN=… make sync
+	.venv-meltano/bin/meltano --log-level warning run tap-sentry target-jsonl
+
+live: $(tap) $(target) ## Test a server: make live SENTRY_URL=… SENTRY_TOKEN=… [SENTRY_TRUTH=folder]
+	$(if $(and $(SENTRY_URL),$(SENTRY_TOKEN)),,$(error SENTRY_URL and SENTRY_TOKEN must be set))
+	@.venv/bin/pytest -m live tests/live
+
+snapshots: $(tap) ## Rewrite the catalog's snapshots; review the diff
+	@SNAPSHOTS=write .venv/bin/pytest --quiet tests/test_catalog.py
+
+clean: ## Remove environments, caches, loaded rows and their bookmarks
+	rm -rf .venv .venv-target .venv-meltano .meltano output
+	rm -rf build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+
+$(uv):
+	$(PYTHON) -m venv .venv
+	.venv/bin/pip install --quiet --disable-pip-version-check uv
+
+$(tap): pyproject.toml | $(uv)
+	$(uv) pip install --quiet --python .venv --editable . --group dev
+	@touch $@
+
+$(target): Makefile | $(uv)
+	$(uv) venv --quiet --clear --python .venv/bin/python .venv-target
+	$(uv) pip install --quiet --python .venv-target '$(TARGET_JSONL)'
+	@touch $@
+
+$(meltano): Makefile | $(uv)
+	$(uv) venv --quiet --clear --python .venv/bin/python .venv-meltano
+	$(uv) pip install --quiet --python .venv-meltano '$(MELTANO)'
+	@touch $@
+
+# Again whenever what the tap depends on may have changed.
+$(plugins): meltano.yml pyproject.toml $(meltano)
+	.venv-meltano/bin/meltano --log-level warning install
+	@touch $@

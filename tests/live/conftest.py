@@ -1,0 +1,154 @@
+"""What the live tests share: one run of the tap, one crawl of the server, one table."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.live.command import ROOT, sync
+from tests.live.crawler import STATS, Crawl, Server
+from tests.live.truth import Truth
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tests.live.crawler import Key
+
+#: How old events must be to be compared: younger ones may arrive between two readings.
+SETTLED = timedelta(minutes=5)
+#: Keys that a failure names.
+NAMED = 3
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How the records of a stream differ from what was expected."""
+
+    stream: str
+    other: str
+    records: int
+    expected: int
+    missing: list[Key] = field(repr=False)
+    extra: list[Key] = field(repr=False)
+
+    def __bool__(self) -> bool:
+        """Whether there is any."""
+        return bool(self.missing or self.extra)
+
+    def __str__(self) -> str:
+        """Some of it."""
+        return (
+            f"{self.stream} against {self.other}: {len(self.missing)} missing, such as "
+            f"{self.missing[:NAMED]}; {len(self.extra)} extra, such as "
+            f"{self.extra[:NAMED]}"
+        )
+
+
+class Table:
+    """Every comparison that was made."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self.differences: list[Difference] = []
+
+    def compare(
+        self, stream: str, other: str, found: Iterable[Key], expected: Iterable[Key]
+    ) -> Difference:
+        """Compare, and keep the figures."""
+        found, wanted = list(found), set(expected)
+        unique = set(found)
+        difference = Difference(
+            stream,
+            other,
+            len(found),
+            len(wanted),
+            sorted(wanted - unique),
+            sorted(unique - wanted),
+        )
+        self.differences.append(difference)
+        return difference
+
+    def lines(self) -> Iterable[str]:
+        """The table, by what was compared with."""
+        form = "{:28} {:12} {:>8} {:>8} {:>8} {:>8}".format
+        yield form("stream", "compared with", "records", "expected", "missing", "extra")
+        for row in sorted(self.differences, key=lambda row: row.other):
+            yield form(
+                row.stream,
+                row.other,
+                row.records,
+                row.expected,
+                len(row.missing),
+                len(row.extra),
+            )
+
+
+TABLE = pytest.StashKey[Table]()
+
+
+def pytest_configure(config):
+    config.stash[TABLE] = Table()
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    """Print the table."""
+    if config.stash[TABLE].differences:
+        terminalreporter.section("records")
+        for line in config.stash[TABLE].lines():
+            terminalreporter.write_line(line)
+
+
+@pytest.fixture(scope="session")
+def table(pytestconfig):
+    return pytestconfig.stash[TABLE]
+
+
+@pytest.fixture(scope="session")
+def server():
+    """The server to test, up to an end that does not move while the tests run."""
+    url, token = os.environ.get("SENTRY_URL"), os.environ.get("SENTRY_TOKEN")
+    if not url or not token:
+        pytest.skip("SENTRY_URL and SENTRY_TOKEN are not set")
+    organizations = os.environ.get("SENTRY_ORGANIZATIONS", "")
+    start = os.environ.get("SENTRY_START")
+    return Server(
+        url,
+        token,
+        organizations=tuple(filter(None, organizations.split(","))),
+        start=datetime.fromisoformat(start).replace(tzinfo=UTC) if start else None,
+        end=datetime.now(UTC).replace(microsecond=0) - SETTLED,
+    )
+
+
+@pytest.fixture(scope="session")
+def target():
+    """The command of the target, if there is one."""
+    beside = ROOT / ".venv-target" / "bin" / "target-jsonl"
+    return shutil.which(os.environ.get("TARGET_JSONL", "")) or shutil.which(beside)
+
+
+@pytest.fixture(scope="session")
+def run(server, target, tmp_path_factory):
+    """Everything that the tap reads, with an empty state."""
+    return sync(server, tmp_path_factory.mktemp("run"), target=target, stats=STATS)
+
+
+@pytest.fixture(scope="session")
+def crawl(server, run):
+    """Everything that the server lists, read after the tap has been at work."""
+    del run
+    return Crawl(server, "1d")
+
+
+@pytest.fixture(scope="session")
+def truth():
+    folder = os.environ.get("SENTRY_TRUTH")
+    if not folder:
+        pytest.skip("SENTRY_TRUTH is not set")
+    return Truth(Path(folder))

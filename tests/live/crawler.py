@@ -1,0 +1,422 @@
+"""A second reader of Sentry's API, to compare the tap with.
+
+Written from https://docs.sentry.io/api/ and, for what older servers have instead, from
+Sentry 9.1.2. It shares nothing with the tap: no session, no window but its own, lists
+read to their end and cut to the window here.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import requests
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+Row: TypeAlias = dict[str, Any]
+Key: TypeAlias = tuple[str, ...]
+#: A path with names to fill in, and the parameters of its pages.
+Way: TypeAlias = "tuple[str, Mapping[str, Any]]"
+
+#: Every stream, by the order in which a reader meets them.
+STREAMS = (
+    "organizations",
+    "organization_projects",
+    "organization_repositories",
+    "organization_teams",
+    "organization_event_counts",
+    "projects",
+    "team_projects",
+    "team_event_counts",
+    "project_issues",
+    "project_events",
+    "project_event_entries",
+    "project_feedback",
+    "project_users",
+    "project_event_counts",
+    "issue_events",
+    "issue_event_entries",
+)
+COUNTS = tuple(stream for stream in STREAMS if stream.endswith("_counts"))
+
+BEGINNING = datetime(2010, 1, 1, tzinfo=UTC)
+
+RESOLUTIONS = {"1d": timedelta(days=1), "1h": timedelta(hours=1)}
+#: What Sentry keeps of event counts for certain.
+KEPT = {"1d": timedelta(days=90), "1h": timedelta(days=7)}
+#: https://docs.sentry.io/api/organizations/
+OUTCOMES = {
+    "received": {"accepted", "filtered", "rate_limited"},
+    "rejected": {"rate_limited"},
+    "blacklisted": {"filtered"},
+    "generated": {"accepted"},
+}
+STATS = tuple(OUTCOMES)
+
+#: The issues of an organization.
+ISSUES = re.compile("/organizations/[^/]+/issues/[?]")
+
+TRIES = 8
+#: Requests under way at once: few, since this is no race.
+THREADS = 4
+
+
+@dataclass(frozen=True)
+class Server:
+    """A Sentry, and what of it is read."""
+
+    url: str
+    token: str = field(repr=False)
+    organizations: tuple[str, ...]
+    start: datetime | None
+    end: datetime
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings of the tap that mean the same; the token is not among them."""
+        settings: dict[str, Any] = {"api_url": self.url, "end_date": text(self.end)}
+        if self.organizations:
+            settings["organizations"] = list(self.organizations)
+        if self.start is not None:
+            settings["start_date"] = text(self.start)
+        return settings
+
+    def has(self, instant: str | float | None) -> bool:
+        """Whether something dated so belongs to what is read."""
+        if instant is None:
+            return True
+        start = self.start or BEGINNING
+        return start <= parse(instant) < self.end
+
+
+class LacksError(Exception):
+    """The server does not have such a list."""
+
+
+class Crawler:
+    """Reads lists of Sentry."""
+
+    def __init__(self, server: Server) -> None:
+        """Nothing is asked yet."""
+        self.server = server
+        #: Lists that the server turned out not to have.
+        self.lacks: set[str] = set()
+
+    def get(self, path: str, params: Mapping[str, Any]) -> requests.Response:
+        """Ask once; or again, where Sentry says when, or the connection breaks."""
+        failure: Exception | None = None
+        for attempt in range(TRIES):
+            try:
+                response = requests.get(
+                    f"{self.server.url.rstrip('/')}/api/0/{path}",
+                    params=params,
+                    auth=self.sign,
+                    timeout=120,
+                )
+            except requests.RequestException as error:
+                failure = error
+                time.sleep(2**attempt)
+                continue
+            if response.status_code >= requests.codes.server_error and not (
+                is_lacking(response)
+            ):
+                time.sleep(2**attempt)
+                continue
+            if response.status_code != requests.codes.too_many_requests:
+                return response
+            reset = float(response.headers.get("X-Sentry-Rate-Limit-Reset") or 0)
+            time.sleep(min(max(reset - time.time(), 1), 120))
+        msg = f"{path} does not answer"
+        raise RuntimeError(msg) from failure
+
+    def sign(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Add the token."""
+        request.headers["Authorization"] = f"Bearer {self.server.token}"
+        return request
+
+    def pages(self, path: str, params: Mapping[str, Any]) -> Iterator[Any]:
+        """The bodies of all pages; none of what is refused or not there.
+
+        Raises:
+            LacksError: If the server has no such list.
+        """
+        cursor: dict[str, str] = {}
+        while True:
+            response = self.get(path, {**params, **cursor})
+            if is_lacking(response):
+                raise LacksError(path)
+            if response.status_code in {403, 404}:
+                return
+            response.raise_for_status()
+            yield response.json()
+            following = response.links.get("next", {})
+            if following.get("results") != "true":
+                return
+            cursor = {"cursor": following["cursor"]}
+
+    def first(self, names: Mapping[str, str], *ways: Way) -> Iterator[Any]:
+        """The pages of the first of these lists that the server has."""
+        for path, params in ways:
+            if path in self.lacks:
+                continue
+            try:
+                yield from self.pages(path.format(**names), params)
+            except LacksError:
+                self.lacks.add(path)
+            else:
+                return
+
+    def rows(self, names: Mapping[str, str], *ways: Way) -> Iterator[Row]:
+        """The rows of the first of these lists that the server has."""
+        for page in self.first(names, *ways):
+            yield from page
+
+
+class Crawl:
+    """What the server lists, by stream."""
+
+    def __init__(self, server: Server, resolution: str) -> None:
+        """Read everything."""
+        self.server = server
+        self.resolution = resolution
+        self.crawler = Crawler(server)
+        self.rows = self.crawler.rows
+        self.keys: dict[str, set[Key]] = {stream: set() for stream in STREAMS}
+        #: The event counts by stream and key.
+        self.counts: dict[str, dict[Key, int]] = {stream: {} for stream in COUNTS}
+        for slug, key in self.organizations():
+            self.organization({"organization": slug, "organization_id": key})
+        for stream, counts in self.counts.items():
+            self.keys[stream] = set(counts)
+
+    @property
+    def window(self) -> Mapping[str, str]:
+        """The parameters of lists that are cut by the server."""
+        start = self.server.start or BEGINNING
+        return {"start": text(start), "end": text(self.server.end)}
+
+    def organizations(self) -> Iterator[tuple[str, str]]:
+        """Slug and id of each."""
+        found: Iterable[Row] = (
+            self.crawler.get(f"organizations/{slug}/", {}).json()
+            for slug in self.server.organizations
+        )
+        if not self.server.organizations:
+            found = self.rows({}, ("organizations/", {}))
+        for row in found:
+            self.keys["organizations"].add((row["id"],))
+            yield row["slug"], row["id"]
+
+    def organization(self, names: dict[str, str]) -> None:
+        """All that there is in an organization."""
+        organization = names["organization_id"]
+        projects = list(self.rows(names, (f"{ORGANIZATION}/projects/", {})))
+        teams = list(self.rows(names, (f"{ORGANIZATION}/teams/", {})))
+        repositories = self.rows(names, (f"{ORGANIZATION}/repos/", {"status": ""}))
+        for stream, rows in (
+            ("organization_projects", projects),
+            ("organization_teams", teams),
+            ("organization_repositories", repositories),
+        ):
+            self.keys[stream] |= {(organization, str(row["id"])) for row in rows}
+        for row in self.rows({}, ("projects/", {})):
+            if row["organization"]["id"] == organization:
+                self.keys["projects"].add((organization, row["id"]))
+        if "projects/" in self.crawler.lacks:
+            self.keys["projects"] |= {(organization, row["id"]) for row in projects}
+        self.count("organization_event_counts", names, (organization,))
+        in_parallel(
+            self.team,
+            [{**names, "team": row["slug"], "team_id": row["id"]} for row in teams],
+        )
+        in_parallel(
+            self.project,
+            [
+                {**names, "project": row["slug"], "project_id": row["id"]}
+                for row in projects
+            ],
+        )
+
+    def team(self, names: dict[str, str]) -> None:
+        """All that there is of a team."""
+        key = (names["organization_id"], names["team_id"])
+        path = "teams/{organization}/{team}/projects/"
+        ids = [row["id"] for row in self.rows(names, (path, {}))]
+        self.keys["team_projects"] |= {(*key, project) for project in ids}
+        if ids:
+            self.count("team_event_counts", names, key, ids)
+
+    def project(self, names: dict[str, str]) -> None:
+        """All that there is in a project."""
+        key = (names["organization_id"], names["project_id"])
+        for row in self.rows(names, (f"{PROJECT}/users/", {})):
+            tag = row["tagValue"]
+            self.keys["project_users"].add(
+                (*key, f"hash:{row['hash']}" if tag is None else tag)
+            )
+        for row in self.rows(names, (f"{PROJECT}/user-feedback/", {"status": ""})):
+            if self.server.has(row["dateCreated"]):
+                self.keys["project_feedback"].add((*key, row["id"]))
+        self.count("project_event_counts", names, key)
+        full = {**self.window, "full": "true"}
+        self.events("project", key, names, (f"{PROJECT}/events/", full))
+        for issue in self.issues(names):
+            self.keys["project_issues"].add((key[0], issue))
+            self.events(
+                "issue",
+                key,
+                {**names, "issue": issue},
+                (f"{ORGANIZATION}/issues/{{issue}}/events/", full),
+                ("issues/{issue}/events/", full),
+            )
+
+    def issues(self, names: Mapping[str, str]) -> list[str]:
+        """The ids of the issues of a project, of every status."""
+        params = {"query": "", "limit": 100}
+        of_project = {**params, **self.window, "project": names["project_id"]}
+        rows = self.rows(
+            names,
+            (f"{ORGANIZATION}/issues/", of_project),
+            (f"{PROJECT}/issues/", params),
+        )
+        return [
+            row["id"]
+            for row in rows
+            if parse(row["firstSeen"]) < self.server.end
+            and parse(row["lastSeen"]) >= (self.server.start or BEGINNING)
+        ]
+
+    def events(
+        self, parent: str, key: Key, names: Mapping[str, str], *ways: Way
+    ) -> None:
+        """The events of a project or issue, and their entries."""
+        for row in self.rows(names, *ways):
+            date = row.get("dateCreated") or row.get("endTimestamp")
+            if not self.server.has(date or row.get("dateReceived")):
+                continue
+            event = (*key, row["eventID"])
+            self.keys[f"{parent}_events"].add(event)
+            self.keys[f"{parent}_event_entries"] |= {
+                (*event, str(index)) for index in range(len(row.get("entries") or ()))
+            }
+
+    # Event counts ---------------------------------------------------------------------
+
+    def count(
+        self, stream: str, names: Mapping[str, str], key: Key, projects: object = ()
+    ) -> None:
+        """The event counts of an organization, team or project."""
+        found: Mapping[tuple[str, datetime], int] = {}
+        if stream != "project_event_counts":
+            found = self.outcomes(names, projects)
+        if not found:
+            found = self.points(stream, names)
+        first, end = self.counted_from(self.resolution), self.server.end
+        for (stat, instant), count in found.items():
+            if first <= instant < end:
+                at = (*key, stat, self.resolution, text(instant))
+                self.counts[stream][at] = count
+
+    def counted_from(self, resolution: str) -> datetime:
+        """The first bucket that is read."""
+        start = self.server.start or self.server.end - KEPT[resolution]
+        return floor(start, RESOLUTIONS[resolution])
+
+    def outcomes(
+        self, names: Mapping[str, str], projects: object
+    ) -> Mapping[tuple[str, datetime], int]:
+        """The counts of today's endpoint; none from a server that lacks it."""
+        counts: Counter[tuple[str, datetime]] = Counter()
+        params = {
+            "field": "sum(quantity)",
+            "category": "error",
+            "groupBy": "outcome",
+            "interval": self.resolution,
+            "start": text(self.counted_from(self.resolution)),
+            "end": text(self.server.end),
+            **({"project": projects} if projects else {}),
+        }
+        for body in self.crawler.first(names, (f"{ORGANIZATION}/stats_v2/", params)):
+            times = [parse(instant) for instant in body["intervals"]]
+            counts.update({(stat, at): 0 for stat in STATS for at in times})
+            for group in body["groups"]:
+                series = zip(times, group["series"]["sum(quantity)"], strict=True)
+                for at, count in series:
+                    for stat in STATS:
+                        if group["by"]["outcome"] in OUTCOMES[stat]:
+                            counts[stat, at] += int(count)
+        return counts
+
+    def points(
+        self, stream: str, names: Mapping[str, str]
+    ) -> Mapping[tuple[str, datetime], int]:
+        """The counts of the older endpoints: one stat at a time."""
+        path, stats = OLDER[stream]
+        window = {
+            "since": int(self.counted_from(self.resolution).timestamp()),
+            "until": int(self.server.end.timestamp()),
+        }
+        return {
+            (stat, parse(seconds)): count
+            for stat in stats
+            for page in self.crawler.first(
+                names, (path, {**window, "stat": stat, "resolution": self.resolution})
+            )
+            for seconds, count in page
+        }
+
+
+ORGANIZATION = "organizations/{organization}"
+PROJECT = "projects/{organization}/{project}"
+
+#: Where event counts are found otherwise, and which: the stats of an organization do
+#: not have `generated`, those of a team nothing else.
+OLDER = {
+    "organization_event_counts": (f"{ORGANIZATION}/stats/", STATS[:-1]),
+    "team_event_counts": ("teams/{organization}/{team}/stats/", STATS[-1:]),
+    "project_event_counts": (f"{PROJECT}/stats/", STATS),
+}
+
+
+def is_lacking(response: requests.Response) -> bool:
+    """Whether the answer means that the server has no such list at all."""
+    status = response.status_code
+    if status == requests.codes.not_found:
+        return "json" not in response.headers.get("Content-Type", "")
+    if status == requests.codes.bad_request:
+        return "multi project" in response.text
+    if status == requests.codes.server_error:
+        # So does Sentry 9, which lists the issues of one project at a time.
+        return ISSUES.search(response.url) is not None
+    return status in {405, 410, 422}
+
+
+def in_parallel(read: Callable[[dict[str, str]], None], what: list[Any]) -> None:
+    """Read several things at once; what fails, fails here."""
+    with ThreadPoolExecutor(THREADS) as pool:
+        for _ in pool.map(read, what):
+            pass
+
+
+def parse(instant: str | float) -> datetime:
+    """A date of Sentry: a text, or seconds since 1970."""
+    if isinstance(instant, str):
+        return datetime.fromisoformat(instant).astimezone(UTC)
+    return datetime.fromtimestamp(instant, tz=UTC)
+
+
+def text(instant: datetime) -> str:
+    """A date as Sentry takes it."""
+    return instant.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def floor(instant: datetime, step: timedelta) -> datetime:
+    """The last multiple of a step that is not after an instant."""
+    return instant - (instant - datetime(1970, 1, 1, tzinfo=UTC)) % step

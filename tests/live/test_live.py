@@ -1,0 +1,240 @@
+"""What the tap reads from a real server is what the server holds."""
+
+import re
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import jsonschema  # type: ignore[import-untyped] # no stubs among the tools
+import pytest
+
+from tests.live.command import KEYS, sync
+from tests.live.crawler import COUNTS, RESOLUTIONS, STATS, STREAMS, parse, text
+
+pytestmark = pytest.mark.live
+
+#: Streams of records that happened at some time.
+DATED = {
+    "project_issues": "lastSeen",
+    "project_events": "dateCreated",
+    "project_event_entries": "dateCreated",
+    "project_feedback": "dateCreated",
+    "issue_events": "dateCreated",
+    "issue_event_entries": "dateCreated",
+}
+LOOKBACK = timedelta(hours=1)
+
+RETRIED = re.compile(r"GET (\S+): .*; try \d+ of \d+")
+LACKED = re.compile(r"does not have \S+ \(GET (\S+): ")
+
+FORMATS = jsonschema.FormatChecker(())
+
+
+@FORMATS.checks("date-time", raises=ValueError)
+def is_instant(value):
+    """Whether a value is a date with its offset from UTC."""
+    return not isinstance(value, str) or parse(value).tzinfo is not None
+
+
+# The run ------------------------------------------------------------------------------
+
+
+def test_the_run_ends_well(run):
+    assert run.code == 0, run.log
+
+
+def test_only_what_the_server_lacks_is_asked_for_in_vain(run):
+    lacked = set(LACKED.findall(run.log))
+
+    assert set(RETRIED.findall(run.log)) <= lacked
+
+
+def test_no_token_is_in_any_line(server, run):
+    assert server.token not in run.log
+    assert server.token not in run.output.read_text(encoding="utf-8")
+
+
+# Records ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+def test_the_keys_of_a_stream_are_those_that_the_server_lists(
+    stream, run, crawl, table
+):
+    difference = table.compare(
+        stream, "its lists", run.keys_of(stream), crawl.keys[stream]
+    )
+
+    assert not difference, str(difference)
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+def test_no_key_comes_twice(stream, run):
+    assert [key for key, number in run.keys[stream].items() if number > 1] == []
+
+
+def test_every_record_fits_its_schema(run):
+    """With all of its columns declared, and none of its keys null."""
+    wrong = [fault for stream in STREAMS for fault in faults(run, stream)]
+
+    assert wrong[:5] == []
+
+
+def faults(run, stream):
+    """What is wrong with the records of a stream."""
+    message = run.schemas[stream]
+    schema, keys = message["schema"], message[KEYS]
+    validator = jsonschema.Draft202012Validator(schema, format_checker=FORMATS)
+    for record in run.records(stream):
+        for error in validator.iter_errors(record):
+            yield stream, error.json_path, error.message
+        if undeclared := record.keys() - schema["properties"].keys():
+            yield stream, "undeclared", undeclared
+        if nulls := [name for name in keys if record.get(name) is None]:
+            yield stream, "null", nulls
+
+
+def test_the_target_stores_every_record_once(run):
+    if run.loaded is None:
+        pytest.skip("there is no target-jsonl: set TARGET_JSONL")
+
+    for stream in STREAMS:
+        assert sorted(run.keys_of(stream)) == sorted(run.keys[stream].elements())
+
+
+# Event counts -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stream", COUNTS)
+def test_the_counts_are_those_that_the_server_gives(stream, server, run, crawl):
+    """But for the newest two buckets, which still grow."""
+    complete = server.end - 2 * RESOLUTIONS["1d"]
+    found = {
+        run.key(stream, record): record["count"]
+        for record in run.records(stream)
+        if parse(record["timestamp"]) <= complete
+    }
+
+    assert found == {
+        key: count
+        for key, count in crawl.counts[stream].items()
+        if parse(key[-1]) <= complete
+    }
+
+
+# What the server really holds ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+def test_the_keys_of_a_stream_are_those_in_the_database(
+    stream, run, crawl, truth, table
+):
+    expected = truth.keys(stream, crawl.keys[stream])
+    if expected is None:
+        pytest.skip(f"the files do not tell the keys of {stream}")
+    found = [key for key in run.keys_of(stream) if key[0] in truth.organizations]
+    difference = table.compare(stream, "database", found, expected)
+
+    assert not difference, str(difference)
+
+
+@pytest.fixture(scope="session", params=RESOLUTIONS)
+def counted(request, server, truth, target, tmp_path_factory):
+    """A run for the event counts over the whole time that the files cover."""
+    resolution = request.param
+    first, _ = truth.span(resolution)
+    return resolution, sync(
+        replace(server, start=first),
+        tmp_path_factory.mktemp(resolution),
+        *COUNTS,
+        target=target,
+        stats=STATS,
+        stats_resolution=resolution,
+    )
+
+
+@pytest.mark.parametrize("stream", COUNTS)
+def test_the_counts_are_those_in_the_database(stream, counted, truth, table):
+    resolution, run = counted
+    first, last = truth.span(resolution)
+    found = [
+        (*run.key(stream, record), str(record["count"]))
+        for record in run.records(stream)
+        if record["organization_id"] in truth.organizations
+        and first <= parse(record["timestamp"]) <= last
+        and record["count"]
+    ]
+    counts = truth.counts(resolution)[stream]
+    expected = {(*key, str(count)) for key, count in counts.items()}
+    difference = table.compare(stream, f"stats_{resolution}", found, expected)
+
+    assert run.code == 0, run.log
+    assert not difference, str(difference)
+
+
+# State --------------------------------------------------------------------------------
+
+
+def test_the_state_says_how_far_everything_was_read(server, run, crawl):
+    """Each project, team or organization up to the end of the run."""
+    bookmarks = run.states[-1]["bookmarks"]
+    end = text(server.end)
+    projects = {key[1] for key in crawl.keys["organization_projects"]}
+
+    for stream in DATED:
+        entries = bookmarks[stream]["by_id"]
+        assert set(entries) == projects
+        assert all(entry["bookmark"] == end for entry in entries.values())
+        assert not any(entry.get("scan") for entry in entries.values())
+
+
+@pytest.fixture(scope="module")
+def second(server, run, target, tmp_path_factory):
+    """A run right after the first, from its state."""
+    return sync(
+        replace(server, end=datetime.now(UTC).replace(microsecond=0)),
+        tmp_path_factory.mktemp("second"),
+        state=run.states[-1],
+        target=target,
+        stats=STATS,
+    )
+
+
+def test_a_second_run_ends_well(second):
+    assert second.code == 0, second.log
+    assert set(RETRIED.findall(second.log)) <= set(LACKED.findall(second.log))
+
+
+@pytest.mark.parametrize(("stream", "column"), DATED.items())
+def test_a_second_run_reads_no_more_than_the_lookback_again(
+    stream, column, server, second
+):
+    old = [
+        record[column]
+        for record in second.records(stream)
+        if record[column] and parse(record[column]) < server.end - LOOKBACK
+    ]
+
+    assert old == []
+
+
+@pytest.mark.parametrize("stream", COUNTS)
+def test_a_second_run_reads_two_buckets_again(stream, server, second):
+    day = RESOLUTIONS["1d"]
+    oldest = min(
+        (parse(record["timestamp"]) for record in second.records(stream)),
+        default=server.end,
+    )
+
+    assert oldest > server.end - 2 * day
+
+
+@pytest.mark.parametrize("stream", [*DATED, *COUNTS])
+def test_a_second_run_moves_every_bookmark_on(stream, run, second):
+    before = run.states[-1]["bookmarks"][stream]["by_id"]
+    after = second.states[-1]["bookmarks"][stream]["by_id"]
+
+    assert after.keys() >= before.keys()
+    for key, entry in before.items():
+        for name, value in entry.items():
+            if name != "scan":
+                assert after[key][name] > value

@@ -1,0 +1,75 @@
+"""A token that may not read everything is told what it lacks."""
+
+import os
+import re
+from dataclasses import replace
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.live.command import sync
+from tests.live.crawler import Crawler
+
+pytestmark = pytest.mark.live
+
+RESTRICTED = ("SENTRY_TOKEN_ORG_ONLY", "SENTRY_TOKEN_NO_EVENT", "SENTRY_TOKEN_NONE")
+EXPIRED = "SENTRY_TOKEN_EXPIRED"
+
+MISSING = re.compile(r"needs a token with the scope (\S+)")
+
+#: What these need is documented, and the same on all servers.
+NEEDED = {
+    "projects": "project:read",
+    "team_projects": "project:read",
+    "project_users": "project:read",
+    "project_events": "project:read",
+    "project_feedback": "project:read",
+    "project_event_counts": "project:read",
+    "project_issues": "event:read",
+    "issue_events": "event:read",
+}
+
+
+def with_token(server, variable):
+    """The server, asked with another token."""
+    token = os.environ.get(variable)
+    if not token:
+        pytest.skip(f"{variable} is not set")
+    return replace(server, token=token)
+
+
+def assert_failed(run, token):
+    """The run failed with a message, not with a traceback, and kept its secret."""
+    assert run.code == 1
+    assert "Traceback" not in run.log
+    assert token not in run.log
+    assert token not in run.output.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("variable", RESTRICTED)
+def test_the_missing_scope_is_named(variable, server, tmp_path):
+    restricted = with_token(server, variable)
+    run = sync(restricted, tmp_path)
+
+    assert_failed(run, restricted.token)
+    scopes = Crawler(restricted).get("", {}).json()["auth"]["scopes"]
+    (missing,) = set(MISSING.findall(run.log))
+    assert missing not in scopes
+
+
+@pytest.mark.parametrize(("stream", "scope"), NEEDED.items())
+def test_the_scope_that_a_stream_needs_is_named(stream, scope, server, tmp_path):
+    restricted = with_token(server, "SENTRY_TOKEN_ORG_ONLY")
+    run = sync(restricted, tmp_path, stream)
+
+    assert_failed(run, restricted.token)
+    assert set(MISSING.findall(run.log)) == {scope}
+    assert stream in run.log
+
+
+def test_a_refused_token_is_told_with_the_host_that_refuses_it(server, tmp_path):
+    expired = with_token(server, EXPIRED)
+    run = sync(expired, tmp_path)
+
+    assert_failed(run, expired.token)
+    assert f"{urlsplit(server.url).netloc} refuses the auth_token" in run.log

@@ -1,0 +1,172 @@
+"""What a server really holds, from CSV files that were taken from its database.
+
+organizations, teams, projects, repositories, issues, events, users, feedback, and
+`stats_1d` and `stats_1h` with the event counts that are not zero.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter, defaultdict
+from typing import TYPE_CHECKING, TypeAlias
+
+from tests.live.crawler import parse, text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+    from pathlib import Path
+
+Row: TypeAlias = dict[str, str]
+Key: TypeAlias = tuple[str, ...]
+
+#: Rows of a page. The old servers that this is for page by number and sort by time
+#: alone: where more events than this share one instant, pages repeat and omit some.
+PAGE = 100
+
+
+class Truth:
+    """What is in the files, as keys of records."""
+
+    def __init__(self, folder: Path) -> None:
+        """Read the names of everything."""
+        self.folder = folder
+        self._organizations = {
+            row["slug"]: row["id"] for row in self.rows("organizations")
+        }
+        self._projects = {
+            (row["org"], row["slug"]): self.key(row) for row in self.rows("projects")
+        }
+        self._teams = {
+            (row["org"], row["slug"]): self.key(row) for row in self.rows("teams")
+        }
+
+    def rows(self, name: str) -> list[Row]:
+        """The rows of a file."""
+        with (self.folder / f"{name}.csv").open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+
+    def key(self, row: Row) -> Key:
+        """The id of the organization, and that of something in it."""
+        return (self._organizations[row["org"]], row["id"])
+
+    def project(self, row: Row) -> Key:
+        """The ids of the organization and the project of something."""
+        return self._projects[row["org"], row["project"]]
+
+    def team_project(self, row: Row) -> Key:
+        """The ids of the organization, a team and a project of it."""
+        return (*self._teams[row["org"], row["team"]], row["project_id"])
+
+    @property
+    def organizations(self) -> set[str]:
+        """The ids of the organizations that the files are about."""
+        return set(self._organizations.values())
+
+    def keys(self, stream: str, listed: set[Key]) -> set[Key] | None:
+        """The keys of a stream; None if the files do not tell.
+
+        `listed` are those that the server lists: all that can be had of events that
+        its pages cannot tell apart.
+        """
+        if stream in EVENTS:
+            return self.events(listed, EVENTS[stream])
+        if stream not in KEYS:
+            return None
+        name, key = KEYS[stream]
+        return {key(self, row) for row in self.rows(name) if is_listed(row)}
+
+    def events(self, listed: set[Key], parent: str) -> set[Key]:
+        """The events, listed by project or by issue."""
+        tied = self.tied(parent)
+        keys = {True: set[Key](), False: set[Key]()}
+        for row in self.rows("events"):
+            is_tied = (row["org"], row[parent]) in tied
+            keys[is_tied].add((*self.project(row), row["event_id"]))
+        return keys[False] | keys[True] & listed
+
+    def tied(self, parent: str) -> set[Key]:
+        """Projects or issues with a page or more of events at one instant."""
+        instants = Counter(
+            # The API cuts times to milliseconds.
+            (row["org"], row[parent], row["datetime"][:23])
+            for row in self.rows("events")
+        )
+        return {key[:2] for key, number in instants.items() if number > PAGE}
+
+    def counts(self, resolution: str) -> dict[str, dict[Key, int]]:
+        """The event counts that are not zero, by stream and key."""
+        counts: defaultdict[str, dict[Key, int]] = defaultdict(dict)
+        teams = defaultdict(list)
+        for row in self.rows("team_projects"):
+            teams[f"{row['org']}/{row['project']}"].append(
+                self._teams[row["org"], row["team"]]
+            )
+        of_teams: Counter[Key] = Counter()
+        for row in self.rows(f"stats_{resolution}"):
+            at = (row["stat"], resolution, text(parse(float(row["timestamp"]))))
+            count = int(row["count"])
+            if row["kind"] == "organization":
+                key: Key = (self._organizations[row["name"]], *at)
+                counts["organization_event_counts"][key] = count
+                continue
+            organization, _, project = row["name"].partition("/")
+            key = (*self._projects[organization, project], *at)
+            counts["project_event_counts"][key] = count
+            if row["stat"] == "generated":
+                for team in teams[row["name"]]:
+                    of_teams[(*team, *at)] += count
+        counts["team_event_counts"] = dict(of_teams)
+        return counts
+
+    def span(self, resolution: str) -> tuple[datetime, datetime]:
+        """The first and the last bucket in the files."""
+        instants = [
+            parse(float(row["timestamp"])) for row in self.rows(f"stats_{resolution}")
+        ]
+        return min(instants), max(instants)
+
+
+def tag(row: Row) -> str:
+    """How Sentry names a user: by the first that is known of these."""
+    for name, column in USER.items():
+        if row[column]:
+            return f"{name}:{row[column]}"
+    msg = f"a user with nothing known: {row}"
+    raise ValueError(msg)
+
+
+USER = {
+    "id": "ident",
+    "username": "username",
+    "email": "email",
+    "ip": "ip_address",
+}
+
+
+def is_listed(row: Row) -> bool:
+    """Whether it is in a list at all: a report without an issue is not."""
+    return row.get("listed") != "never"
+
+
+#: For each stream the file, and what makes the key of a row. Hidden repositories are
+#: among them: the tap asks for every status, as it does for feedback and issues.
+KEYS: Mapping[str, tuple[str, Callable[[Truth, Row], Key]]] = {
+    "organizations": ("organizations", lambda _, row: (row["id"],)),
+    "organization_projects": ("projects", Truth.key),
+    "organization_repositories": ("repositories", Truth.key),
+    "organization_teams": ("teams", Truth.key),
+    "projects": ("projects", Truth.key),
+    "team_projects": ("team_projects", Truth.team_project),
+    "project_issues": (
+        "issues",
+        lambda truth, row: (truth.project(row)[0], row["issue_id"]),
+    ),
+    "project_feedback": (
+        "feedback",
+        lambda truth, row: (*truth.project(row), row["id"]),
+    ),
+    "project_users": ("users", lambda truth, row: (*truth.project(row), tag(row))),
+}
+#: Streams of events, and what lists them.
+EVENTS = {"project_events": "project", "issue_events": "issue_id"}

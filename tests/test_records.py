@@ -1,0 +1,425 @@
+"""What Sentry sends becomes rows that any loader can store."""
+
+from __future__ import annotations
+
+import json
+import math
+from datetime import UTC, datetime
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from singer_sdk import typing as th
+
+from tap_sentry import records
+from tap_sentry.records import DamagedBodyError, Projection, clean, epoch_to_text
+from tap_sentry.schemas import ANY_OBJECT, ANY_OBJECTS, STRINGS
+
+REPLACED = "\N{REPLACEMENT CHARACTER}"
+SCHEMA = th.PropertiesList(
+    th.Property("id", th.StringType, required=True),
+    th.Property("text", th.StringType),
+    th.Property("date", th.DateTimeType),
+    th.Property("whole", th.IntegerType),
+    th.Property("number", th.NumberType),
+    th.Property("flag", th.BooleanType),
+    th.Property("object", ANY_OBJECT),
+    th.Property("objects", ANY_OBJECTS),
+    th.Property("texts", STRINGS),
+).to_dict()
+
+
+def encoded(row):
+    """The row as it stands in a RECORD message, read again."""
+    return json.loads(msgspec.json.encode(row))
+
+
+def projected(body, renamed=None):
+    """What becomes of the first object of a body."""
+    rows = records.decode_rows(body.encode())
+    return encoded(Projection(SCHEMA, renamed or {})(rows[0]))
+
+
+def column(name, value):
+    """What becomes of one value, given as JSON."""
+    return projected(f'[{{"{name}": {value}}}]')[name]
+
+
+# One type for each column -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ('"a"', "a"),
+        ('""', ""),
+        ("null", None),
+        ("5", "5"),
+        ("-1.50", "-1.50"),
+        ("12345678901234567890123", "12345678901234567890123"),
+        ("true", "true"),
+        ('{"a": [1, "b"]}', '{"a": [1, "b"]}'),
+        ("[1,2]", "[1,2]"),
+        ('"\\ud83d\\ude00 \\u00fc"', "\N{GRINNING FACE} ü"),
+    ],
+)
+def test_texts_are_texts(sent, kept):
+    """Numbers (ids!) keep their digits; objects and arrays become their JSON."""
+    assert kept == column("text", sent)
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ('"2026-11-01T12:00:00Z"', "2026-11-01T12:00:00Z"),
+        ("null", None),
+        ("1793534400", "2026-11-01T12:00:00Z"),
+        ("1793534400.5", "2026-11-01T12:00:00.500Z"),
+        ("-1", "1969-12-31T23:59:59Z"),
+        ("1e300", None),
+        ("true", None),
+        ("{}", None),
+        ("[1793534400]", None),
+    ],
+)
+def test_dates_are_dates(sent, kept):
+    """Seconds since 1970 become a date; what is no date becomes null."""
+    assert kept == column("date", sent)
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ("5", 5),
+        ("-5", -5),
+        ('"5"', 5),
+        ('" 12 "', 12),
+        ("5.0", 5),
+        ("5.9", 5),
+        ("9007199254740993", 9007199254740993),
+        ("null", None),
+        ("true", 1),
+        ('"many"', None),
+        ('""', None),
+        ("{}", None),
+        ("[5]", None),
+        ("1e300", int(1e300)),
+    ],
+)
+def test_whole_numbers_are_whole(sent, kept):
+    """Sentry sends some counts as text; what is no number becomes null."""
+    assert kept == column("whole", sent)
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ("5", 5),
+        ("0.25", 0.25),
+        ('"0.25"', 0.25),
+        ("true", 1),
+        ("null", None),
+        ('"NaN"', None),
+        ('"inf"', None),
+        ('"much"', None),
+        ("{}", None),
+        ("[]", None),
+    ],
+)
+def test_numbers_are_finite(sent, kept):
+    """No loader stores NaN or an infinity, not even one sent as text."""
+    assert kept == column("number", sent)
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ("true", True),
+        ("false", False),
+        ("null", None),
+        ("1", True),
+        ("0", False),
+        ('"yes"', None),
+        ("0.5", None),
+        ("[]", None),
+        ("{}", None),
+    ],
+)
+def test_flags_are_true_or_false(sent, kept):
+    """Old servers send 0 and 1."""
+    assert kept is column("flag", sent)
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ('{"a": null}', {"a": None}),
+        ("{}", {}),
+        ("null", None),
+        ('[1, {"a": 2}]', {"values": [1, {"a": 2}]}),
+        ("[]", {"values": []}),
+        ('"text"', {"value": "text"}),
+        ("5", {"value": 5}),
+        ("false", {"value": False}),
+    ],
+)
+def test_objects_are_objects(sent, kept):
+    """An array is wrapped as `values`, anything else as `value`."""
+    assert kept == column("object", sent)
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ('[{"a": 1}, {"b": 2}]', [{"a": 1}, {"b": 2}]),
+        ("[]", []),
+        ("null", None),
+        ('[[1], "a", 2, null]', [{"values": [1]}, {"value": "a"}, {"value": 2}, None]),
+        ('{"a": 1}', [{"a": 1}]),
+        ('"a"', [{"value": "a"}]),
+        ("[ ]", []),
+        ('[ {"a": 1}]', [{"a": 1}]),
+    ],
+)
+def test_arrays_of_objects_hold_objects(sent, kept):
+    """What is no object is wrapped; what is no array becomes its only item."""
+    assert kept == column("objects", sent)
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ('["a", "b"]', ["a", "b"]),
+        ("[]", []),
+        ("null", None),
+        ('[1, "a", null, {"b": 2}]', ["1", "a", None, '{"b": 2}']),
+        ('"a"', ["a"]),
+        ("5", ["5"]),
+        ("[ ]", []),
+    ],
+)
+def test_arrays_of_texts_hold_texts(sent, kept):
+    """Each item becomes a text; what is no array becomes its only item."""
+    assert kept == column("texts", sent)
+
+
+def test_only_declared_columns_are_kept():
+    """What Sentry adds tomorrow does not appear; what it leaves out is left out."""
+    assert projected('[{"id": "1", "new": 5, "text": null}]') == {
+        "id": "1",
+        "text": None,
+    }
+
+
+def test_other_names_of_a_column_are_mapped_to_it():
+    """Servers spell some columns otherwise; names without a column are ignored."""
+    renamed = {"event.type": "text", "snake_case": "date", "x": "nowhere"}
+    body = '[{"event.type": "error", "snake_case": 0, "x": 1}]'
+
+    assert projected(body, renamed) == {"text": "error", "date": "1970-01-01T00:00:00Z"}
+
+
+@pytest.mark.parametrize(
+    ("schema", "kind"),
+    [
+        ({"type": ["string", "null"]}, "string"),
+        ({"type": "string"}, "string"),
+        ({"type": ["null", "integer"]}, "integer"),
+        ({"type": ["string", "null"], "format": "date-time"}, "date-time"),
+        ({"type": ["array"], "items": {"type": ["string"]}}, "array of string"),
+        ({"type": "array", "items": {"type": "object"}}, "array of object"),
+    ],
+)
+def test_the_schema_tells_the_kind_of_a_column(schema, kind):
+    """Null is no kind; a format is one."""
+    assert kind == records.kind(schema)
+
+
+# Bodies -------------------------------------------------------------------------------
+
+
+def test_a_body_is_decoded_one_level_deep():
+    """Values stay as they were sent, to the byte, until they are needed."""
+    (row,) = records.decode_rows(b'[{"a": {"b":  1.50}}]')
+
+    assert bytes(row["a"]) == b'{"b":  1.50}'
+    assert records.value(row["a"]) == {"b": 1.5}
+    assert records.decoded(row) == {"a": {"b": 1.5}}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(b"", b" ", b"[", b'[{"a": 1}', b'[{"a": 1', b"<html></html>", b"null"),
+        *(b"5", b'"text"', b'{"detail": "no list"}', b"[1]", b'[{"a": 1}, null]'),
+        *(b"[[]]", b'[{"a": tru}]', b"[{]}", b"\x00\x01", b'[{"a": 1}]]', b"\xff\xfe"),
+        *(b'[{"a": "\\u0000"', b'[{"a": "\\ud800"', b'[{"a": NaN', b"[NaN]"),
+    ],
+)
+def test_a_body_that_is_no_list_of_objects_is_damaged(body):
+    """It has to be asked for again, and never becomes records."""
+    with pytest.raises(DamagedBodyError):
+        records.decode_rows(body)
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"null", b'"a"', b'{"a": 1'])
+def test_a_body_that_is_no_object_is_damaged(body):
+    """The same for one object."""
+    with pytest.raises(DamagedBodyError):
+        records.decode_row(body)
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"nul", b"<html>", b"[1,"])
+def test_a_body_that_is_no_json_is_damaged(body):
+    """The same for anything else."""
+    with pytest.raises(DamagedBodyError):
+        records.decode_any(body)
+
+
+@pytest.mark.parametrize(
+    ("body", "rows"),
+    [
+        (b'[{"a": "\\ud83d"}]', [{"a": REPLACED}]),
+        (b'[{"a": "x\\udc00y"}]', [{"a": f"x{REPLACED}y"}]),
+        (b'[{"a": "\\u0000"}]', [{"a": REPLACED}]),
+        (b'[{"a": "\\\\u0000"}]', [{"a": "\\u0000"}]),
+        (b'[{"\\u0000a": 1}]', [{f"{REPLACED}a": 1}]),
+        (b'[{"a": {"\\ud800": ["\\u0000"]}}]', [{"a": {REPLACED: [REPLACED]}}]),
+        (b'[{"a": "\xff"}]', [{"a": REPLACED}]),
+        (b'[{"a": "\xed\xa0\xbd"}]', [{"a": REPLACED * 3}]),
+        (b'[{"a": NaN, "b": 1}]', [{"a": None, "b": 1}]),
+        (b'[{"a": Infinity}, {"a": -Infinity}]', [{"a": None}, {"a": None}]),
+        (b'[{"a": 1e999}]', [{"a": None}]),
+        (b'[{"a": {"b": [1e999]}}]', [{"a": {"b": [None]}}]),
+        (b'[{"a": "\\ud83d\\ude00"}]', [{"a": "\N{GRINNING FACE}"}]),
+        ('[{"a": "ü\N{SNOWMAN}"}]'.encode(), [{"a": "ü\N{SNOWMAN}"}]),
+    ],
+)
+def test_a_whole_body_with_unstorable_text_is_not_damaged(body, rows):
+    """What no loader stores is replaced, in keys and deep inside too."""
+    assert rows == [encoded(row) for row in records.decode_rows(body)]
+
+
+@pytest.mark.parametrize(
+    "digits", ["9223372036854775808", "123456789012345678901234567890", "-1" + "0" * 30]
+)
+def test_large_numbers_keep_their_digits(digits):
+    """Ids larger than 64 bits pass unchanged, also in a body that is cleaned."""
+    for other in ('"x"', '"\\u0000"', '"\\ud800"'):
+        body = f'[{{"text": {digits}, "object": {{"n": {digits}}}, "id": {other}}}]'
+
+        assert projected(body)["text"] == digits
+        assert projected(body)["object"] == {"n": int(digits)}
+
+
+@pytest.mark.parametrize("body", [b"[" * 100_000, b'[{"a":' + b"[" * 100_000])
+def test_a_body_that_is_nested_too_deep_is_damaged(body):
+    """It ends in an error of ours, not in one of the interpreter."""
+    with pytest.raises(DamagedBodyError):
+        records.decode_rows(body)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=10,
+)
+
+
+@given(st.lists(st.dictionaries(st.text(), json_values, max_size=4), max_size=3))
+def test_every_list_of_objects_is_read_and_can_be_written(rows):
+    """Whatever Python calls JSON comes out as JSON that is valid and storable."""
+    found = [encoded(row) for row in records.decode_rows(json.dumps(rows).encode())]
+
+    assert found == clean(json.loads(json.dumps(rows)))
+    assert "\\u0000" not in json.dumps(found)
+
+
+# Cleaning -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "cleaned"),
+    [
+        ("a\0b", f"a{REPLACED}b"),
+        ("\ud800\udfff", REPLACED * 2),
+        ("\N{GRINNING FACE}\ue000\t\n\x7f", "\N{GRINNING FACE}\ue000\t\n\x7f"),
+        ({"\0": ["\0", {"\0": "\0"}]}, {REPLACED: [REPLACED, {REPLACED: REPLACED}]}),
+        (math.nan, None),
+        ([math.inf, -math.inf, 1.5], [None, None, 1.5]),
+        (None, None),
+        (True, True),
+        (10**30, 10**30),
+    ],
+)
+def test_only_what_cannot_be_stored_is_replaced(value, cleaned):
+    """Everything else passes unchanged."""
+    assert cleaned == clean(value)
+
+
+@given(st.text())
+def test_cleaned_text_can_be_stored(text):
+    """It is as long as before, and UTF-8 without NUL."""
+    cleaned = clean(text)
+
+    assert len(cleaned) == len(text)
+    assert b"\0" not in cleaned.encode()
+    assert all(new in {old, REPLACED} for old, new in zip(text, cleaned, strict=True))
+
+
+# Parts of a row -----------------------------------------------------------------------
+
+
+def test_the_fields_of_an_object_are_those_that_are_not_null():
+    """Anything but an object has no fields."""
+    row = records.decode_row(b'{"a": {"b": 1, "c": null}, "d": [1], "e": null}')
+
+    assert {name: bytes(raw) for name, raw in records.fields(row["a"]).items()} == {
+        "b": b"1"
+    }
+    assert records.fields(row["d"]) == {}
+    assert records.fields(row["e"]) == {}
+    assert records.fields(None) == {}
+
+
+def test_the_items_of_an_array_are_its_values():
+    """Anything but an array has no items."""
+    row = records.decode_row(b'{"a": [1, "b", null], "c": {"d": 1}, "e": null}')
+
+    assert [bytes(raw) for raw in records.items(row["a"])] == [b"1", b'"b"', b"null"]
+    assert records.items(row["c"]) == []
+    assert records.items(row["e"]) == []
+    assert records.items(None) == []
+
+
+# Dates from seconds -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "1970-01-01T00:00:00Z"),
+        (1793534400, "2026-11-01T12:00:00Z"),
+        (1793534400.0, "2026-11-01T12:00:00Z"),
+        (1793534400.25, "2026-11-01T12:00:00.250Z"),
+        (-86400, "1969-12-31T00:00:00Z"),
+        (1e18, None),
+        (-1e18, None),
+        (10**30, None),
+        (math.nan, None),
+        (math.inf, None),
+    ],
+)
+def test_seconds_become_a_date(seconds, text):
+    """With milliseconds where there are any; none where there is no such date."""
+    assert text == epoch_to_text(seconds)
+
+
+@given(st.integers(-(10**10), 10**11))
+def test_a_date_from_seconds_names_that_second(seconds):
+    """It is read as the instant that it was made from."""
+    text = epoch_to_text(seconds)
+
+    assert text is not None
+    assert datetime.fromisoformat(text) == datetime.fromtimestamp(seconds, UTC)
