@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
@@ -114,6 +115,16 @@ class SentryStream(RESTStream[str]):
     def state_manager(self) -> state.NoStateManager:  # type: ignore[override] # keeps none
         """Nothing: the tap keeps its own state."""
         return state.NoStateManager()
+
+    def log(
+        self, message: str, *args: Any, level: int = logging.INFO, **options: Any
+    ) -> None:
+        """Log at DEBUG what the SDK says of every context and of every error.
+
+        The lines for contexts grow with the projects; errors are told by the tap.
+        """
+        is_sdk = level in {logging.INFO, logging.ERROR}
+        super().log(message, *args, level=logging.DEBUG if is_sdk else level, **options)
 
     # What the SDK asks of a REST stream -----------------------------------------------
 
@@ -393,6 +404,11 @@ class SentryStream(RESTStream[str]):
         """Columns that the catalog which was passed in does not know."""
         known = self.effective_schema.get("properties", {})
         return frozenset(self.schema["properties"]) - frozenset(known)
+
+    def log_sync_costs(self) -> None:
+        """Write what is left: the SDK calls this when all streams are read."""
+        super().log_sync_costs()
+        self.tap.write_final_state()
 
     def wants_here(self, context: Context) -> Iterator[Want | None]:
         """The same, as long as this server is not known to lack the list."""

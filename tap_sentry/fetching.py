@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 
 #: How often one request is sent before its failure is final.
 TRIES = 5
-#: How often a connection that was closed unannounced is reopened without a word.
-REOPENINGS = 3
+#: How often a connection that was closed unannounced is reopened without a word: each
+#: of the idle ones may be closed.
+REOPENINGS = 20
 #: How often a request that Sentry refuses for its rate is sent before that is final.
 REFUSALS = 60
 #: Seconds that a brown-out of an endpoint is waited for, in all.

@@ -6,9 +6,9 @@
 
 One entry per project, team or organization, by id, so that a renamed one keeps its
 place. The scan stands in a list because Meltano merges states key by key: a list is
-taken whole, while an object would be mixed with that of a former scan, and could not be
-merged into a null at all. The SDK's own partitions are searched and copied at every step, which is
-quadratic in their number; this state is looked up and changed in place.
+taken whole, while an object would be mixed with that of a former scan, and cannot be
+merged into a null at all. The SDK's own partitions are searched and copied at every
+step, which is quadratic in their number; this state is looked up and changed in place.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import json
 import os
 import signal
@@ -349,6 +350,10 @@ class TapSentry(Tap):
         """
         for number in STOPPING:
             signal.signal(number, self._on_signal)
+        # Pages under way are many objects that live for a while: by default they are
+        # looked through again and again.
+        gc.freeze()
+        gc.set_threshold(100_000, 50, 50)
         code = 0
         try:
             self.sync_all()

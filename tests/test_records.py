@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from singer_sdk import typing as th
 
@@ -17,6 +17,7 @@ from tap_sentry.records import DamagedBodyError, Projection, clean, epoch_to_tex
 from tap_sentry.schemas import ANY_OBJECT, ANY_OBJECTS, STRINGS
 
 REPLACED = "\N{REPLACEMENT CHARACTER}"
+quick = settings(deadline=None, max_examples=50)
 SCHEMA = th.PropertiesList(
     th.Property("id", th.StringType, required=True),
     th.Property("text", th.StringType),
@@ -290,8 +291,7 @@ def test_a_body_that_is_no_json_is_damaged(body):
         (b'[{"a": "\xed\xa0\xbd"}]', [{"a": REPLACED * 3}]),
         (b'[{"a": NaN, "b": 1}]', [{"a": None, "b": 1}]),
         (b'[{"a": Infinity}, {"a": -Infinity}]', [{"a": None}, {"a": None}]),
-        (b'[{"a": 1e999}]', [{"a": None}]),
-        (b'[{"a": {"b": [1e999]}}]', [{"a": {"b": [None]}}]),
+        (b'[{"a": "\\u0000", "b": 1e999}]', [{"a": REPLACED, "b": None}]),
         (b'[{"a": "\\ud83d\\ude00"}]', [{"a": "\N{GRINNING FACE}"}]),
         ('[{"a": "ü\N{SNOWMAN}"}]'.encode(), [{"a": "ü\N{SNOWMAN}"}]),
     ],
@@ -327,6 +327,7 @@ json_values = st.recursive(
 )
 
 
+@quick
 @given(st.lists(st.dictionaries(st.text(), json_values, max_size=4), max_size=3))
 def test_every_list_of_objects_is_read_and_can_be_written(rows):
     """Whatever Python calls JSON comes out as JSON that is valid and storable."""
@@ -358,6 +359,7 @@ def test_only_what_cannot_be_stored_is_replaced(value, cleaned):
     assert cleaned == clean(value)
 
 
+@quick
 @given(st.text())
 def test_cleaned_text_can_be_stored(text):
     """It is as long as before, and UTF-8 without NUL."""
@@ -416,6 +418,7 @@ def test_seconds_become_a_date(seconds, text):
     assert text == epoch_to_text(seconds)
 
 
+@quick
 @given(st.integers(-(10**10), 10**11))
 def test_a_date_from_seconds_names_that_second(seconds):
     """It is read as the instant that it was made from."""

@@ -23,8 +23,9 @@ DATED = {
 }
 LOOKBACK = timedelta(hours=1)
 
-RETRIED = re.compile(r"GET (\S+): .*; try \d+ of \d+")
-LACKED = re.compile(r"does not have \S+ \(GET (\S+): ")
+RETRIED = re.compile(r"GET \S+/api/0(\S+): .*; try \d+ of \d+")
+LACKED = re.compile(r"This server does not have (\S+) ")
+MISSING = re.compile(r"(\w+) is missing on this server")
 
 FORMATS = jsonschema.FormatChecker(())
 
@@ -43,9 +44,17 @@ def test_the_run_ends_well(run):
 
 
 def test_only_what_the_server_lacks_is_asked_for_in_vain(run):
-    lacked = set(LACKED.findall(run.log))
+    assert repeated(run.log) == set()
 
-    assert set(RETRIED.findall(run.log)) <= lacked
+
+def repeated(log):
+    """What was asked for again although the server has it."""
+    lacked = [re.sub("{.*?}", "[^/]+", path) for path in LACKED.findall(log)]
+    return {
+        path
+        for path in RETRIED.findall(log)
+        if not any(re.fullmatch(pattern, path) for pattern in lacked)
+    }
 
 
 def test_no_token_is_in_any_line(server, run):
@@ -81,6 +90,8 @@ def test_every_record_fits_its_schema(run):
 
 def faults(run, stream):
     """What is wrong with the records of a stream."""
+    if stream not in run.schemas:
+        return
     message = run.schemas[stream]
     schema, keys = message["schema"], message[KEYS]
     validator = jsonschema.Draft202012Validator(schema, format_checker=FORMATS)
@@ -176,15 +187,20 @@ def test_the_counts_are_those_in_the_database(stream, counted, truth, table):
 
 def test_the_state_says_how_far_everything_was_read(server, run, crawl):
     """Each project, team or organization up to the end of the run."""
-    bookmarks = run.states[-1]["bookmarks"]
+    missing = MISSING.findall(run.log)
     end = text(server.end)
     projects = {key[1] for key in crawl.keys["organization_projects"]}
 
-    for stream in DATED:
-        entries = bookmarks[stream]["by_id"]
-        assert set(entries) == projects
-        assert all(entry["bookmark"] == end for entry in entries.values())
+    for stream in DATED.keys() - missing:
+        entries = entries_of(run, stream)
+        assert entries.keys() == projects
+        assert {entry["bookmark"] for entry in entries.values()} <= {end}
         assert not any(entry.get("scan") for entry in entries.values())
+
+
+def entries_of(run, stream):
+    """What the last STATE says of a stream."""
+    return run.states[-1]["bookmarks"].get(stream, {}).get("by_id", {})
 
 
 @pytest.fixture(scope="module")
@@ -201,7 +217,7 @@ def second(server, run, target, tmp_path_factory):
 
 def test_a_second_run_ends_well(second):
     assert second.code == 0, second.log
-    assert set(RETRIED.findall(second.log)) <= set(LACKED.findall(second.log))
+    assert repeated(second.log) == set()
 
 
 @pytest.mark.parametrize(("stream", "column"), DATED.items())
@@ -230,8 +246,7 @@ def test_a_second_run_reads_two_buckets_again(stream, server, second):
 
 @pytest.mark.parametrize("stream", [*DATED, *COUNTS])
 def test_a_second_run_moves_every_bookmark_on(stream, run, second):
-    before = run.states[-1]["bookmarks"][stream]["by_id"]
-    after = second.states[-1]["bookmarks"][stream]["by_id"]
+    before, after = entries_of(run, stream), entries_of(second, stream)
 
     assert after.keys() >= before.keys()
     for key, entry in before.items():

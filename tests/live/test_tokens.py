@@ -15,7 +15,7 @@ pytestmark = pytest.mark.live
 RESTRICTED = ("SENTRY_TOKEN_ORG_ONLY", "SENTRY_TOKEN_NO_EVENT", "SENTRY_TOKEN_NONE")
 EXPIRED = "SENTRY_TOKEN_EXPIRED"
 
-MISSING = re.compile(r"needs a token with the scope (\S+)")
+MISSING = re.compile(r"needs a token with the scope (\w+:\w+)")
 
 #: What these need is documented, and the same on all servers.
 NEEDED = {

@@ -1,0 +1,64 @@
+"""Prints how fast the tap is, as ratios of what was measured side by side.
+
+    python -m tests.benchmarks [--quick] [case …]
+
+Processor time is that of the tap alone; the servers run in processes of their own.
+Rivals take turns, and the best turn of each counts. A machine that does other things
+meanwhile makes times that go by longer, and processor times a little.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+
+from tests.benchmarks.cases import CASES, Line, Options
+
+
+def main() -> None:
+    """Measure, and print line after line."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks")
+    parser.add_argument("case", nargs="*", choices=[*CASES, []], help="all, if none")
+    parser.add_argument("--quick", action="store_true", help="a tenth of the data")
+    parser.add_argument("--repeat", type=int, help="turns of each rival")
+    arguments = parser.parse_args()
+    options = Options(share=0.1, repeat=2) if arguments.quick else Options()
+    if arguments.repeat:
+        options = Options(options.share, arguments.repeat)
+    say(f"Python {platform.python_version()}, {os.cpu_count()} processors")
+    say("")
+    row("case", "measured", "target", "", "made of")
+    row("---", "---:", "---:", "---", "---")
+    for case in arguments.case or CASES:
+        for line in CASES[case](options):
+            row(*cells(line))
+
+
+def cells(line: Line) -> tuple[str, ...]:
+    """A line of the table."""
+    unit = f" {line.unit}".rstrip()
+    bound = "≥" if line.is_floor else "≤"
+    return (
+        line.what,
+        f"{line.figure:.2f}{unit}" if unit else f"{line.figure:g}",
+        f"{bound} {line.target:g}{unit}",
+        "met" if line.is_met else "missed",
+        line.note,
+    )
+
+
+def row(*cells: str) -> None:
+    """Print a row."""
+    say(f"| {' | '.join(cells)} |")
+
+
+def say(line: str) -> None:
+    """Print a line at once."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

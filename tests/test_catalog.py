@@ -1,0 +1,320 @@
+"""What every stream promises, and the catalog as it was last reviewed.
+
+`SNAPSHOTS=write pytest tests/test_catalog.py` rewrites the snapshots.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import pkgutil
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import tap_sentry.streams
+from tap_sentry.client import SentryStream
+from tap_sentry.settings import SETTINGS
+from tap_sentry.streams import STREAMS
+from tap_sentry.tap import TapSentry
+from tests.conftest import run
+from tests.simulator import TOKEN
+
+ROOT = Path(__file__).parents[1]
+SNAPSHOTS = Path(__file__).parent / "snapshots"
+
+#: What repeats other streams, or costs ten times the requests.
+NOT_BY_DEFAULT = {
+    "projects",
+    "issue_events",
+    "project_event_entries",
+    "issue_event_entries",
+}
+TYPES = {"string", "integer", "number", "boolean", "object", "array"}
+SCOPE = re.compile(r"(org|project|team|event):(read|integrations|ci)")
+DOCS = re.compile(r"\s(https://docs\.sentry\.io/api/\S+/)\s")
+
+#: Runs the tap and ends with another code if it looks for any other host.
+OFFLINE = """
+import os, sys
+
+def forbid(event, arguments):
+    if event in {"socket.connect", "socket.getaddrinfo", "socket.sendto"}:
+        os.write(2, f"{event} {arguments}".encode())
+        os._exit(99)
+
+sys.addaudithook(forbid)
+from tap_sentry.tap import TapSentry
+TapSentry.cli()
+"""
+
+each_stream = pytest.mark.parametrize(
+    "stream", STREAMS, ids=[stream.name for stream in STREAMS]
+)
+
+
+def offline(*arguments):
+    """What the tap prints without a network, a setting or a home."""
+    unset = {"HOME", "REQUESTS_CA_BUNDLE"}
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in unset and not name.startswith("TAP_SENTRY_")
+    }
+    return subprocess.run(  # noqa: S603 - it is our own program
+        [sys.executable, "-c", OFFLINE, *arguments],
+        cwd=ROOT,
+        env=environment,
+        check=True,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+    ).stdout
+
+
+@pytest.fixture(scope="module")
+def catalog():
+    """The catalog that `--discover` prints, by stream."""
+    entries = json.loads(offline("--discover"))["streams"]
+    return {entry["stream"]: entry for entry in entries}
+
+
+@pytest.fixture(scope="module")
+def tap():
+    return TapSentry(config={}, validate_config=False, setup_mapper=False)
+
+
+def properties(stream):
+    return stream.schema["properties"]
+
+
+def type_of(schema):
+    """The one type of a column beside null; anything else if there is not one."""
+    types = schema.get("type")
+    types = [types] if isinstance(types, str) else types or []
+    kinds = [name for name in types if name != "null"]
+    return kinds[0] if len(kinds) == 1 else kinds
+
+
+def untyped(schema, path):
+    """Where a schema, or what is in it, has no single type or an empty one."""
+    kind = type_of(schema)
+    if kind not in TYPES or "anyOf" in schema or "oneOf" in schema:
+        yield path
+    elif kind == "array":
+        yield from untyped(schema.get("items", {}), f"{path}[]")
+    elif kind == "object":
+        if (
+            not schema.get("properties")
+            and schema.get("additionalProperties") is not True
+        ):
+            yield path
+        for name, inner in schema.get("properties", {}).items():
+            yield from untyped(inner, f"{path}.{name}")
+
+
+# The registry -------------------------------------------------------------------------
+
+
+def test_every_stream_is_registered():
+    """A stream that is not in the one list would never be read."""
+    found = {
+        kind
+        for module in pkgutil.iter_modules(tap_sentry.streams.__path__)
+        for kind in vars(
+            importlib.import_module(f"tap_sentry.streams.{module.name}")
+        ).values()
+        if isinstance(kind, type)
+        and issubclass(kind, SentryStream)
+        and isinstance(vars(kind).get("name"), str)
+    }
+
+    assert found == set(STREAMS)
+
+
+def test_there_are_sixteen_reports_of_different_names():
+    """One stream for each report, and none under another's name."""
+    assert len({stream.name.lower() for stream in STREAMS}) == len(STREAMS) == 16
+
+
+def test_parents_come_before_their_children():
+    """The list reads from the top down."""
+    order = [None, *STREAMS]
+
+    for stream in STREAMS:
+        assert order.index(stream.parent_stream_type) < order.index(stream)
+
+
+# Promises -----------------------------------------------------------------------------
+
+
+@each_stream
+def test_keys_are_required_columns(stream):
+    """Exactly the columns of the key are there in every record."""
+    assert stream.primary_keys
+    assert set(stream.schema["required"]) == set(stream.primary_keys)
+    assert set(stream.primary_keys) <= set(properties(stream))
+
+
+@each_stream
+def test_keys_are_never_null(stream):
+    """The schema of a key has no null, and is one that a table can be keyed by."""
+    kinds = {
+        json.dumps(properties(stream)[name]["type"]) for name in stream.primary_keys
+    }
+
+    assert kinds <= {'["string"]', '["integer"]', '"string"', '"integer"'}
+
+
+@each_stream
+def test_keys_name_the_organization_first(stream):
+    """Ids are unique on one server only within what is above them."""
+    expected = "id" if stream.name == "organizations" else "organization_id"
+
+    assert stream.primary_keys[0] == expected
+
+
+@each_stream
+def test_replication_goes_by_a_date(tap, stream):
+    """The column of an incremental stream is a date-time; the others are read whole."""
+    instance = tap.streams[stream.name]
+    key = instance.replication_key
+    expected = "FULL_TABLE" if key is None else "INCREMENTAL"
+
+    assert instance.replication_method == expected
+    assert key is None or properties(stream)[key]["format"] == "date-time"
+
+
+@each_stream
+def test_paths_start_and_end_with_a_slash(stream):
+    """Sentry redirects any other path."""
+    for path in (stream.path, stream.fallback_path or stream.path):
+        assert re.fullmatch(
+            r"(/([a-z_0-9-]+|\{(organization|team|project|issue)\}))+/", path
+        )
+
+
+@each_stream
+def test_every_column_has_one_type(stream):
+    """A loader makes one column of it; nothing is left for it to guess."""
+    assert not [
+        place
+        for name, schema in properties(stream).items()
+        for place in untyped(schema, name)
+    ]
+
+
+@each_stream
+def test_columns_differ_in_more_than_case(stream):
+    """Many databases do not tell cases apart."""
+    names = [name.lower() for name in properties(stream)]
+
+    assert len(set(names)) == len(names)
+
+
+@each_stream
+def test_columns_that_the_tap_adds_are_texts(stream):
+    """Ids are texts everywhere, also where a server sends a number."""
+    for name, schema in properties(stream).items():
+        if name == "id" or name.endswith(("_id", "ID")):
+            assert type_of(schema) == "string"
+
+
+@each_stream
+def test_the_documentation_of_sentry_is_linked(stream):
+    """The first line says what one record is, then comes where Sentry says so."""
+    text = vars(stream)["__doc__"] + "\n"
+
+    assert re.fullmatch(r"(An?|How) .*[.]", text.splitlines()[0])
+    assert DOCS.search(text)
+
+
+@each_stream
+def test_the_scopes_that_a_token_needs_are_known(stream):
+    """They stand in the message when one is missing."""
+    assert stream.scopes
+    assert all(SCOPE.fullmatch(scope) for scope in stream.scopes)
+    assert all(SCOPE.fullmatch(scope) for scope in stream.fallback_scopes)
+    assert stream.fallback_path or not stream.fallback_scopes
+
+
+def test_a_stream_needs_the_scopes_of_the_path_in_use(tap):
+    """Older endpoints may need another scope than the one they stand in for."""
+    counts = tap.streams["team_event_counts"]
+
+    assert counts.needed_scopes == ("org:read",)
+
+    tap.missing_endpoints.add(counts.path)
+    try:
+        assert counts.needed_scopes == ("team:read",)
+    finally:
+        tap.missing_endpoints.clear()
+
+
+# The catalog --------------------------------------------------------------------------
+
+
+def test_discovery_needs_neither_network_nor_settings(catalog):
+    """`--discover` prints every stream wherever it is run."""
+    assert set(catalog) == {stream.name for stream in STREAMS}
+
+
+@each_stream
+def test_the_catalog_is_as_it_was_reviewed(catalog, stream):
+    """A change of a schema is a change of a file, to be seen in review."""
+    snapshot = SNAPSHOTS / f"{stream.name}.json"
+    if os.environ.get("SNAPSHOTS") == "write":
+        text = json.dumps(catalog[stream.name], indent=2, ensure_ascii=False)
+        snapshot.parent.mkdir(exist_ok=True)
+        snapshot.write_text(text + "\n", encoding="utf-8")
+
+    assert catalog[stream.name] == json.loads(snapshot.read_text(encoding="utf-8"))
+
+
+def test_there_is_no_snapshot_of_a_stream_that_is_gone():
+    """The folder holds the catalog and nothing else."""
+    names = {path.name for path in SNAPSHOTS.iterdir()}
+
+    assert names == {f"{stream.name}.json" for stream in STREAMS}
+
+
+def test_streams_that_repeat_others_are_not_selected_by_default(catalog):
+    """What costs many requests for rows that are there already is asked for by name."""
+    left_out = {
+        name
+        for name, entry in catalog.items()
+        for item in entry["metadata"]
+        if not item["breadcrumb"] and not item["metadata"]["selected"]
+    }
+
+    assert left_out == NOT_BY_DEFAULT
+
+
+def test_a_run_without_a_catalog_reads_what_is_selected_by_default(sentry):
+    """Twelve of the sixteen streams."""
+    output = run(
+        {
+            "auth_token": TOKEN,
+            "api_url": sentry.url,
+            "organizations": ["sternwarte"],
+            "start_date": "2d",
+        }
+    )
+    written = {m["stream"] for m in output.messages if m["type"] == "SCHEMA"}
+
+    assert output.code == 0
+    assert written == {stream.name for stream in STREAMS} - NOT_BY_DEFAULT
+
+
+def test_the_settings_are_described_without_a_network():
+    """`--about --format=markdown` lists every setting, with what is required."""
+    text = offline("--about", "--format=markdown")
+    required = dict(re.findall(r"^\| (\w+) \| (True|False) \|", text, re.MULTILINE))
+
+    assert text.startswith("# `tap-sentry`")
+    for name in SETTINGS.to_dict()["properties"]:
+        assert required[name] == str(name == "auth_token")

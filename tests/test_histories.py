@@ -1,0 +1,540 @@
+"""Whatever happens, and wherever runs break off, every record arrives.
+
+Hypothesis makes up histories of a Sentry: events that come late and out of order, ties,
+issues that are resolved, projects that are renamed; between these, runs of the tap that
+are killed and resumed. `HYPOTHESIS_PROFILE=long` tries many more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import functools
+import io
+import json
+import logging
+import os
+import sys
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, event, given, note, settings
+from hypothesis import strategies as st
+
+from tap_sentry.tap import TapSentry
+from tests.conftest import NOW, Output, catalog_of
+from tests.organization import Builder, Entries, Feedback
+from tests.simulator import FLAVOURS, TOKEN, SentrySimulator
+from tests.test_state import merged
+
+IS_LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
+
+START = NOW - timedelta(days=3)
+LOOKBACK = timedelta(hours=1)
+PAGE = 2
+STATS = ("received", "generated")
+COUNTS = ("organization_event_counts", "team_event_counts", "project_event_counts")
+#: The streams that resume within a project, and the column with a record's date.
+SCANNED = (
+    "project_events",
+    "project_event_entries",
+    "issue_events",
+    "issue_event_entries",
+    "project_feedback",
+)
+STREAMS = ("project_issues", *SCANNED, *COUNTS)
+
+
+# Histories ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Events:
+    """Some events of one instant arrive, so many seconds after it."""
+
+    project: int
+    issue: int | None
+    late: float
+    number: int = 1
+    entries: int = 1
+
+
+@dataclass(frozen=True)
+class Report:
+    """A user's report arrives."""
+
+    project: int
+    late: float
+
+
+@dataclass(frozen=True)
+class Status:
+    """An issue changes its status."""
+
+    issue: int
+    status: str
+
+
+@dataclass(frozen=True)
+class Rename:
+    """A project gets another slug."""
+
+    project: int
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Time goes by."""
+
+    seconds: int
+
+
+@dataclass(frozen=True)
+class Run:
+    """The tap runs, and is killed when it has asked or written so much."""
+
+    requests: int | None = None
+    lines: int | None = None
+    #: Whether it could say goodbye: the last STATE of a run that fails.
+    is_told: bool = False
+    #: What arrives while it runs, after so many requests.
+    meanwhile: tuple[tuple[int, Events], ...] = ()
+    streams: frozenset[str] = frozenset(STREAMS)
+    #: Whether STATE is merged into the former one, as Meltano can do.
+    is_merged: bool = False
+    #: `issue_refresh`.
+    refresh: str = "1d"
+
+
+#: Seconds that events are late; the last four are not required to arrive.
+IN_TIME = (0, 0.4, 1, 1, 61.3, 61.3, 900, 1800, 3000, 3540, -0.7, -1800)
+OUT_OF_TIME = (7200.5, 100_000, -5_000, -200_000_000, 210_000_000)
+EVENTS = st.builds(
+    Events,
+    project=st.integers(0, 2),
+    issue=st.sampled_from((0, 0, 1, 2, 3, None)),
+    late=st.sampled_from((*IN_TIME, *IN_TIME, *OUT_OF_TIME)),
+    number=st.sampled_from((1, 1, 2, 3, 5)),
+    entries=st.integers(0, 2),
+)
+#: What is there before the first run: nothing of it is late.
+PAST = st.builds(
+    Events,
+    project=st.sampled_from((0, 0, 0, 1, 2)),
+    issue=st.sampled_from((0, 0, 1, 2, 3, None)),
+    late=st.integers(0, 4 * 86_400),
+    number=st.sampled_from((1, 1, 1, 2, 4)),
+    entries=st.integers(0, 2),
+)
+HAPPENINGS = st.one_of(
+    EVENTS,
+    EVENTS,
+    EVENTS,
+    st.builds(Report, st.integers(0, 2), st.sampled_from(IN_TIME)),
+    st.builds(
+        Status, st.integers(0, 11), st.sampled_from(("resolved", "ignored", "open"))
+    ),
+    st.builds(Rename, st.integers(0, 2)),
+)
+PAUSES = st.builds(Pause, st.sampled_from((0, 1, 20, 600, 3000, 3600, 7300, 100_000)))
+RUNS = st.builds(
+    Run,
+    requests=st.none() | st.integers(1, 90),
+    lines=st.none() | st.integers(1, 120),
+    is_told=st.booleans(),
+    meanwhile=st.just(())
+    | st.lists(st.tuples(st.integers(1, 60), EVENTS), max_size=3).map(tuple),
+    streams=st.just(frozenset(STREAMS))
+    | st.just(frozenset(STREAMS))
+    | st.frozensets(st.sampled_from(STREAMS), min_size=1, max_size=4),
+    is_merged=st.booleans(),
+    refresh=st.sampled_from(("1d", "0s", "2h")),
+)
+#: What happens, how much time goes by, then a run.
+CHAPTERS = st.tuples(st.lists(HAPPENINGS, max_size=6), PAUSES, RUNS)
+
+
+class UnansweredError(Exception):
+    """The run is killed while it waits for an answer."""
+
+
+class Killed(BaseException):
+    """The run is killed while it writes."""
+
+
+class Stdout(io.TextIOWrapper):
+    """Where lines are counted; there may be an end to it."""
+
+    def __init__(self, most):
+        self.caught = Caught(most)
+        super().__init__(self.caught, write_through=True)
+
+
+class Caught(io.BytesIO):
+    """Keeps so many lines, and kills who writes more."""
+
+    def __init__(self, most):
+        super().__init__()
+        self.most = most
+
+    def write(self, data):
+        lines = bytes(data).splitlines(keepends=True)
+        if self.most is None:
+            return super().write(b"".join(lines))
+        super().write(b"".join(lines[: self.most]))
+        self.most -= min(len(lines), self.most)
+        if not self.most:
+            raise Killed
+        return len(data)
+
+
+@functools.cache
+def cached_catalog(streams):
+    return catalog_of(*streams)
+
+
+def instant(text):
+    return datetime.fromisoformat(text)
+
+
+@dataclass
+class Story:
+    """A server, what was read of it so far, and the state that is left."""
+
+    flavour: str
+    resolution: str = "1d"
+    concurrency: int = 1
+    now: datetime = NOW
+    state: dict[str, Any] = field(default_factory=dict)
+    #: Of each stream: what was written by now, the last of each key.
+    written: dict[str, dict[tuple[Any, ...], Any]] = field(
+        default_factory=lambda: defaultdict(dict)
+    )
+    #: Keys that were written before a STATE, with the upper bound of the run.
+    acknowledged: dict[str, dict[tuple[Any, ...], datetime]] = field(
+        default_factory=lambda: defaultdict(dict)
+    )
+    #: Events that came later than `lookback`.
+    excused: dict[str, Any] = field(default_factory=dict)
+    twice: Counter[str] = field(default_factory=Counter)
+    runs: int = 0
+
+    def __post_init__(self):
+        build = Builder(NOW, seed=3, kilobytes=0.1)
+        organization = build.organization("acme", "Acme", ["code/attic"])
+        team = build.team(organization, "ops")
+        self.projects = [
+            build.project(organization, f"shop-{number}", "python", [team], 1)
+            for number in range(3)
+        ]
+        self.sentry = SentrySimulator(
+            [organization],
+            flavour=self.flavour,
+            clock=lambda: self.now,
+            page_size=PAGE,
+        )
+        self.issues: dict[tuple[int, int], Any] = {}
+        self.numbers = count(1)
+
+    # What happens ---------------------------------------------------------------------
+
+    def happens(self, step):
+        match step:
+            case Events():
+                self.arrive(step)
+            case Report(project, late):
+                self.projects[project].feedback.append(
+                    Feedback(
+                        id=str(next(self.numbers)),
+                        event_id="0" * 32,
+                        created=self.now - timedelta(seconds=max(late, 0)),
+                        comments="It broke",
+                        issue=self.issue(project, 0),
+                    )
+                )
+            case Status(issue, status):
+                if self.issues:
+                    known = list(self.issues.values())
+                    self.sentry.set_issue_status(known[issue % len(known)], status)
+            case Rename(project):
+                slug = f"shop-{project}-{next(self.numbers)}"
+                self.sentry.rename_project(self.projects[project].id, slug)
+            case Pause(seconds):
+                self.now += timedelta(seconds=seconds)
+            case Run():
+                self.run(step)
+
+    def issue(self, project, number):
+        """An issue; it has an event as soon as there is one, as real ones have."""
+        if (project, number) not in self.issues:
+            slug = self.projects[project].slug
+            issue = self.sentry.add_issue(slug, f"Error: {number} of {slug}")
+            self.issues[project, number] = issue
+            self.sentry.add_event(slug, issue, self.now, entries=Entries([]))
+        return self.issues[project, number]
+
+    def arrive(self, step):
+        slug = self.projects[step.project].slug
+        issue = None if step.issue is None else self.issue(step.project, step.issue)
+        date = self.now - timedelta(seconds=step.late)
+        entries = Entries([{"type": "message", "data": {"n": n}} for n in "ab"])
+        entries.rows = entries.rows[: step.entries]
+        for _ in range(step.number):
+            # Received with the run's end at the earliest, which has whole seconds.
+            added = self.sentry.add_event(
+                slug, issue, date, received=self.now, entries=entries
+            )
+            # Of servers that order by arrival, the same holds for dates ahead of it.
+            if self.runs and abs(step.late) >= LOOKBACK.total_seconds():
+                self.excused[added.id] = added
+
+    # Runs -----------------------------------------------------------------------------
+
+    def run(self, step):
+        """One run as `step` wants it; what it wrote and left counts."""
+        self.runs += 1
+        former = copy.deepcopy(self.state)
+        output = self.output(step)
+        self.check_states(former, output)
+        self.check_twice(former, output)
+        self.keep(output)
+        states = [m["value"] for m in output.messages if m["type"] == "STATE"]
+        if states:
+            self.state = merged(states[-1], former) if step.is_merged else states[-1]
+        note(f"{step}: {output.code}, {len(output.messages)} lines, {self.state}")
+        return output
+
+    def output(self, step):
+        """Run the tap, with an end to its answers or to its output."""
+        config = {
+            "auth_token": TOKEN,
+            "start_date": START.isoformat(),
+            "stats": list(STATS),
+            "stats_resolution": self.resolution,
+            "issue_refresh": step.refresh,
+            "concurrency": self.concurrency,
+        }
+        catalog = copy.deepcopy(cached_catalog(step.streams))
+        stdout, code = Stdout(step.lines), 0
+        with pytest.MonkeyPatch.context() as patch, self.sentry.patched():
+            patch.setattr("tap_sentry.tap.now", lambda: self.now)
+            patch.setattr(self.sentry, "answer", self.limited(step))
+            patch.setattr(sys, "stdout", stdout)
+            tap = TapSentry(
+                config=config, catalog=catalog, state=copy.deepcopy(self.state)
+            )
+            try:
+                if step.is_told or step.requests is None:
+                    code = tap.run()
+                else:
+                    tap.sync_all()
+            except (Killed, UnansweredError):
+                code = -1
+            finally:
+                tap.fetcher.close()
+                with contextlib.suppress(Killed):
+                    tap.writer.flush()
+        lines = stdout.caught.getvalue().splitlines()
+        return Output([json.loads(line) for line in lines], code)
+
+    def limited(self, step):
+        """The simulator's answers, up to the number of requests of a run."""
+        answer, asked, due = self.sentry.answer, count(1), list(step.meanwhile)
+
+        def limited(method, url, headers):
+            number = next(asked)
+            while due and due[0][0] <= number:
+                self.arrive(due.pop(0)[1])
+            if step.requests is not None and number > step.requests:
+                raise UnansweredError
+            return answer(method, url, headers)
+
+        return limited
+
+    def keep(self, output):
+        """Take note of the records, and of those that a STATE followed."""
+        keys = schemas(output)
+        fresh = []
+        for message in output.messages:
+            if message["type"] == "RECORD":
+                stream, record = message["stream"], message["record"]
+                key = tuple(record[name] for name in keys[stream])
+                self.written[stream][key] = record
+                fresh.append((stream, key))
+            elif message["type"] == "STATE":
+                for stream, key in fresh:
+                    self.acknowledged[stream][key] = self.now
+                fresh.clear()
+
+    # What must hold -------------------------------------------------------------------
+
+    def check_states(self, former, output):
+        """No bookmark is ahead of the clock or moves backwards."""
+        previous = bookmarks(former)
+        for message in output.messages:
+            if message["type"] == "STATE":
+                present = bookmarks(message["value"])
+                for place, date in previous.items():
+                    assert present[place] >= date
+                assert all(date <= self.now for date in present.values())
+                previous = present
+
+    def check_twice(self, former, output):
+        """Of what a STATE has acknowledged, little is written again.
+
+        Two pages of each project, and what ties with the date where a scan goes on.
+        """
+        keys = schemas(output)
+        again = defaultdict(set)
+        for message in output.messages:
+            if message["type"] == "RECORD" and message["stream"] in SCANNED:
+                stream, record = message["stream"], message["record"]
+                key = tuple(record[name] for name in keys[stream])
+                place = stream, record["project_id"]
+                known = self.acknowledged[stream].get(key)
+                date = instant(record["dateCreated"])
+                if known and is_needless(entry_of(former, *place), known, date):
+                    again[place].add(key[:3])
+        for (stream, _), rows in again.items():
+            self.twice[stream] = max(self.twice[stream], len(rows))
+            # The lists of GlitchTip have opaque cursors: one is read again.
+            if self.flavour != "glitchtip":
+                assert len(rows) <= 2 * PAGE, (stream, rows)
+
+    def check_all(self):
+        """The union of all output is what the server has."""
+        for stream in STREAMS:
+            window = {"start": START, "end": self.now}
+            if stream in COUNTS:
+                window |= {"stats": STATS, "resolution": self.resolution}
+            truth = self.sentry.records(stream, **window)
+            written = self.written[stream]
+            lost = truth.keys() - written.keys()
+            if "event" in stream and stream not in COUNTS:
+                lost = {key for key in lost if key[2] not in self.excused}
+            assert not lost, (stream, lost)
+            assert not written.keys() - truth.keys(), stream
+            if stream == "project_issues":
+                for key, record in truth.items():
+                    for name in ("status", "lastSeen"):
+                        assert written[key][name] == record[name]
+                    assert written[key]["count"] == int(record["count"])
+            elif stream in COUNTS:
+                self.check_counts(truth, written)
+
+    def check_counts(self, truth, written):
+        size = 86_400 if self.resolution == "1d" else 3600
+        late = {
+            int(added.created.timestamp()) // size * size
+            for added in self.excused.values()
+        }
+        for key, record in truth.items():
+            if int(instant(key[-1]).timestamp()) not in late:
+                assert written[key]["count"] == record["count"], key
+
+
+def is_needless(entry, known, date):
+    """Whether a record of this date need not be written again.
+
+    `known` is the upper bound of the run that had written it before.
+    """
+    if not entry.get("scan"):
+        return "bookmark" in entry and date < instant(entry["bookmark"]) - LOOKBACK
+    (scan,) = entry["scan"]
+    end = instant(scan["end"])
+    if "at" in scan and date.replace(microsecond=0) == instant(scan["at"]).replace(
+        microsecond=0
+    ):
+        return False
+    # What the scan had not come to by then is in its own lookback.
+    return known >= end and date < end - LOOKBACK
+
+
+def schemas(output):
+    """The names of the keys of each stream."""
+    return {
+        message["stream"]: message["key_properties"]
+        for message in output.messages
+        if message["type"] == "SCHEMA"
+    }
+
+
+def entry_of(state, stream, key):
+    """The entry of a project in a state."""
+    streams = state.get("bookmarks", {})
+    return streams.get(stream, {}).get("by_id", {}).get(key) or {}
+
+
+def bookmarks(state):
+    """All dates that a state promises."""
+    return {
+        (stream, key, name): instant(value)
+        for stream, found in state.get("bookmarks", {}).items()
+        for key, entry in found.get("by_id", {}).items()
+        for name, value in entry.items()
+        if name != "scan"
+    }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quiet():
+    """Thousands of runs have much to say."""
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+@pytest.fixture(scope="module")
+def figures():
+    """What was found over all histories; printed at the end (`pytest -s`)."""
+    found: Counter[str] = Counter()
+    yield found
+    sys.stderr.write(f"\nhistories: {dict(sorted(found.items()))}\n")
+
+
+@settings(
+    max_examples=2000 if IS_LONG else 60,
+    deadline=None,
+    derandomize=not IS_LONG,
+    suppress_health_check=list(HealthCheck),
+    # To shrink a history takes minutes.
+    phases=set(Phase) if IS_LONG else {Phase.explicit, Phase.generate},
+)
+@given(
+    flavour=st.sampled_from(sorted(FLAVOURS)),
+    resolution=st.sampled_from(("1d", "1h")),
+    concurrency=st.sampled_from((1, 1, 3)),
+    past=st.lists(PAST, min_size=8, max_size=16),
+    chapters=st.lists(CHAPTERS, min_size=1, max_size=5),
+)
+def test_the_union_of_all_runs_is_what_the_server_has(
+    flavour, resolution, concurrency, past, chapters, figures
+):
+    # Sentry 9 keeps hours for a week only, which a long history leaves behind.
+    resolution = "1d" if flavour == "self-hosted-9" else resolution
+    story = Story(flavour, resolution, concurrency)
+    for step in past:
+        story.happens(step)
+    for happenings, pause, run in chapters:
+        for step in (*happenings, pause, run):
+            story.happens(step)
+
+    story.happens(Pause(1))
+    last = story.run(Run(refresh="0s"))
+
+    assert last.code == 0
+    story.check_all()
+    for stream, number in story.twice.items():
+        figures[f"most twice, {stream}"] = max(
+            figures[f"most twice, {stream}"], number
+        )
+    figures["histories"] += 1
+    figures["runs"] += story.runs
+    figures["late beyond the lookback"] += len(story.excused)
+    seen = {key[2] for key in story.written["project_events"]}
+    figures["of these arrived"] += len(seen & story.excused.keys())
+    event(flavour)
