@@ -320,15 +320,18 @@ def test_a_body_that_is_nested_too_deep_is_damaged(body):
         records.decode_rows(body)
 
 
+texts = st.text(max_size=4)
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-    max_leaves=10,
+    st.none() | st.booleans() | st.integers() | st.floats() | texts,
+    lambda inner: (
+        st.lists(inner, max_size=2) | st.dictionaries(texts, inner, max_size=2)
+    ),
+    max_leaves=4,
 )
 
 
 @quick
-@given(st.lists(st.dictionaries(st.text(), json_values, max_size=4), max_size=3))
+@given(st.lists(st.dictionaries(texts, json_values, max_size=2), max_size=2))
 def test_every_list_of_objects_is_read_and_can_be_written(rows):
     """Whatever Python calls JSON comes out as JSON that is valid and storable."""
     found = [encoded(row) for row in records.decode_rows(json.dumps(rows).encode())]

@@ -23,6 +23,7 @@ from tests.simulator import TOKEN, SentrySimulator
 
 ROOT = Path(__file__).parents[1]
 PROPERTIES = SETTINGS.to_dict()["properties"]
+STREAM_NAMES = {vars(kind)["name"] for kind in STREAMS}
 SECRET = "sntryu_0123456789abcdef"
 DAY = timedelta(days=1)
 MIDNIGHT = datetime(2026, 11, 20, tzinfo=UTC)
@@ -191,16 +192,14 @@ def test_the_readme_says_which_scope_is_for_what():
     rows = readme_table("scope", "streams that need it")
     needed = {
         row["scope"].strip("`"): {
-            name
-            for name in code(row["streams that need it"])
-            if name in {kind.name for kind in STREAMS}
+            name for name in code(row["streams that need it"]) if name in STREAM_NAMES
         }
         for row in rows
     }
     expected: dict[str, set[str]] = {}
     for kind in STREAMS:
         for scope in (kind.scopes[0], *kind.fallback_scopes):
-            expected.setdefault(scope, set()).add(kind.name)
+            expected.setdefault(scope, set()).add(vars(kind)["name"])
 
     assert needed == expected
 
@@ -262,7 +261,7 @@ WRONG = [
     ({"issue_ids": ["1", "*"]}, "issue_ids: '*'"),
     ({"issue_ids": ["!5"]}, "issue_ids: '!5'"),
     ({"issue_ids": ["https://acme.sentry.io/issues/"]}, "issue_ids: no name"),
-    *[({"issue_query": value}, "issue_query") for value in (5, True, ["is:new"], {})],
+    *[({"issue_query": value}, "issue_query") for value in (5, True, ["is:new"])],
     # Counts
     *[
         ({"stats": value}, "stats")
@@ -283,7 +282,7 @@ WRONG = [
     *[
         ({name: value}, name)
         for name in ("end_date", "report_date")
-        for value in (5, {}, "", "tomorrow", "2026-02-30", "999999d", "1d2h")
+        for value in (5, {"a": 1}, "", "tomorrow", "2026-02-30", "999999d", "1d2h")
     ],
     ({"start_date": "2026-11-21"}, "start_date lies in the future"),
     ({"start_date": "2027-01-01"}, "start_date lies in the future"),
@@ -321,7 +320,7 @@ WRONG = [
     ({"concurrency": 33}, "concurrency must be from 1 to 32, not 33"),
     ({"request_timeout": 3601}, "request_timeout must be from 1 to 3600"),
     # Files
-    *[({"ca_bundle": value}, "ca_bundle") for value in (5, True, [], "", " ")],
+    *[({"ca_bundle": value}, "ca_bundle") for value in (5, True, "", " ")],
     ({"ca_bundle": "no/such/file.pem"}, "ca_bundle: there is no file no/such/file.pem"),
 ]
 
@@ -466,6 +465,58 @@ def test_a_malformed_file_is_told(  # noqa: PLR0913, PLR0917 - the cases and thr
     assert lines[0].startswith(f"The {option} file {file} {said}")
     assert len(lines) == 2
     assert "Traceback" not in everything
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"streams": 5}',
+        '{"streams": null}',
+        '{"streams": [5]}',
+        '{"streams": [{"tap_stream_id": "projects", "schema": []}]}',
+        '{"streams": [{"tap_stream_id": "a", "schema": {}, "metadata": 5}]}',
+        '{"streams": [{"tap_stream_id": "a", "schema": {}, "metadata": [{}]}]}',
+    ],
+)
+def test_a_file_that_is_no_catalog_is_told(command, sentry, tmp_path, text):
+    """Any other JSON ends the run too, and says where a catalog comes from."""
+    file = tmp_path / "catalog.json"
+    file.write_text(text, encoding="utf-8")
+    exit_code, lines, everything = command(
+        {"auth_token": SECRET}, "--catalog", str(file)
+    )
+
+    assert exit_code == 1
+    assert sentry.requests == []
+    assert "catalog" in lines[0]
+    assert "--discover" in lines[0]
+    assert len(lines) == 2
+    assert "Traceback" not in everything
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[1]", b"5", b'"x"', b"null", b"\xff\xfe"]
+)
+def test_a_malformed_config_file_is_told(command, sentry, tmp_path, body):
+    """It is the first file that a new user writes by hand."""
+    file = tmp_path / "bad.json"
+    file.write_bytes(body)
+    exit_code, lines, everything = command({}, "--config", str(file))
+
+    assert exit_code == 1
+    assert sentry.requests == []
+    assert len(lines) == 1
+    assert lines[0].startswith("The config file cannot be read")
+    assert "Traceback" not in everything
+
+
+def test_a_config_file_that_is_not_there_is_told(command, sentry):
+    """With its name."""
+    exit_code, lines, _ = command({}, "--config", "no/such/config.json")
+
+    assert (exit_code, sentry.requests) == (1, [])
+    assert len(lines) == 1
+    assert "no/such/config.json" in lines[0]
 
 
 @pytest.mark.parametrize("text", ["", "\n", "{}"])
