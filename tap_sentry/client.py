@@ -126,6 +126,11 @@ class SentryStream(RESTStream[str]):
         is_sdk = level in {logging.INFO, logging.ERROR}
         super().log(message, *args, level=logging.DEBUG if is_sdk else level, **options)
 
+    def log_sync_costs(self) -> None:
+        """Write what is left: the SDK calls this when all streams are read."""
+        super().log_sync_costs()
+        self.tap.write_final_state()
+
     # What the SDK asks of a REST stream -----------------------------------------------
 
     @property
@@ -372,9 +377,10 @@ class SentryStream(RESTStream[str]):
         def parse(response: requests.Response) -> Row:
             return self.project(self.read_body(response, records.decode_row))
 
-        return self.tap.fetcher.result(
-            self.tap.fetcher.submit(Call(self, path, prepared, parse))
-        )
+        call = Call(self, path, prepared, parse)
+        row = self.tap.fetcher.result(self.tap.fetcher.submit(call))
+        self.tap.answering_endpoints.add(path)
+        return row
 
     def want(
         self,
@@ -398,17 +404,6 @@ class SentryStream(RESTStream[str]):
         `None` stands for what depends on a list that is still being read.
         """
         yield self.want(context)
-
-    @functools.cached_property
-    def columns_not_in_catalog(self) -> frozenset[str]:
-        """Columns that the catalog which was passed in does not know."""
-        known = self.effective_schema.get("properties", {})
-        return frozenset(self.schema["properties"]) - frozenset(known)
-
-    def log_sync_costs(self) -> None:
-        """Write what is left: the SDK calls this when all streams are read."""
-        super().log_sync_costs()
-        self.tap.write_final_state()
 
     def wants_here(self, context: Context) -> Iterator[Want | None]:
         """The same, as long as this server is not known to lack the list."""
@@ -435,21 +430,25 @@ class SentryStream(RESTStream[str]):
         """The pages of a list, or of its fallback on a server that lacks it.
 
         `make` prepares the listing; it is called again for the fallback.
+
+        Raises:
+            SkippableAPIError: If this list is missing while others of its kind are not.
         """
         self.check_endpoint()
         path = self.current_path
-        pages = iter(self.tap.ahead.take(self.want(context, make, part)))
         try:
-            first = next(pages, None)
+            for page in self.tap.ahead.take(self.want(context, make, part)):
+                self.tap.answering_endpoints.add(path)
+                yield page
         except Exception as error:
+            if path in self.tap.answering_endpoints:
+                if isinstance(error, errors.MissingEndpointError):
+                    raise SkippableAPIError(*error.args) from error
+                raise
             if not self.falls_back(error, context):
                 raise
             self.tap.endpoint_is_missing(self, path, error)
             yield from self.pages(context, make, part)
-            return
-        if first is not None:
-            yield first
-            yield from pages
 
     def check_endpoint(self) -> None:
         """Ask no more for what this server turned out to lack.
@@ -479,7 +478,7 @@ class SentryStream(RESTStream[str]):
             and response is not None
             and response.status_code == HTTPStatus.OK
             and "json" not in response.headers.get("Content-Type", "json")
-            and self.tap.has_answered
+            and bool(self.tap.answering_endpoints)
         )
 
     @contextlib.contextmanager
@@ -516,6 +515,12 @@ class SentryStream(RESTStream[str]):
             for page in self.pages(context):
                 yield from page.rows
                 self.tap.checkpoint()
+
+    @functools.cached_property
+    def columns_not_in_catalog(self) -> frozenset[str]:
+        """Columns that the catalog which was passed in does not know."""
+        known = self.effective_schema.get("properties", {})
+        return frozenset(self.schema["properties"]) - frozenset(known)
 
     def post_process(self, row: Row, context: Context | None = None) -> Row | None:
         """Add the ids of the context; decode what the SDK wants to look into."""

@@ -74,8 +74,8 @@ class TapSentry(Tap):
         self.writer = SentryWriter()
         #: Paths that this server turned out to lack.
         self.missing_endpoints: set[str] = set()
-        #: Whether the server has answered with JSON to anything.
-        self.has_answered = False
+        #: Paths that it has answered.
+        self.answering_endpoints: set[str] = set()
         self._slugs: dict[tuple[str, str], str] = {}
         if validate_config:
             _check_token_type(config or {})

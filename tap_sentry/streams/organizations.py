@@ -86,7 +86,6 @@ class Organizations(SentryStream):
             raise FatalAPIError(msg)
         for row in rows:
             self.tap.knows("organization", *id_and_slug(row))
-        self.tap.has_answered = True
         return rows
 
     def listed(self) -> Iterator[Row]:

@@ -110,7 +110,7 @@ def full(event: Event, issue: Issue, random: Random) -> dict[str, Any]:
     del issue
     record = event.full()
     entries = list(event.entries.rows[1:])
-    exception = {
+    exception: dict[str, Any] = {
         "type": "ZeroDivisionError",
         "value": event.message,
         "mechanism": {"type": "generic", "handled": False},
@@ -129,7 +129,7 @@ def full(event: Event, issue: Issue, random: Random) -> dict[str, Any]:
     while size < FULL_SIZE:
         frames.append(frame(random))
         size += len(json.dumps(frames[-1], separators=(",", ":")))
-    exception["stacktrace"]["frames"] = frames  # type: ignore[index] # two lines above
+    exception["stacktrace"]["frames"] = frames
     values = {"values": [exception], "hasSystemFrames": True, "excOmitted": None}
     return record | {"entries": [{"type": "exception", "data": values}, *entries]}
 

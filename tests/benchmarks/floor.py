@@ -11,13 +11,15 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import urllib3
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 Row = dict[str, Any]
 
@@ -73,7 +75,7 @@ def main() -> None:
 def issues(rows: list[Row], ids: Row, columns: frozenset[str]) -> Iterator[Row]:
     """Issues with their figures of all time."""
     for row in rows:
-        row |= row["lifetime"]
+        row.update(row["lifetime"])
         row["count"] = int(row["count"])
         yield ids | {name: row[name] for name in row if name in columns}
 

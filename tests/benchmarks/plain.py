@@ -107,7 +107,7 @@ class PlainStream(RESTStream[str]):
             return
         for row in super().parse_response(response):
             if self.name == "project_issues":
-                row |= row.get("lifetime", {})
+                row.update(row.get("lifetime", {}))
                 row["count"] = int(row["count"])
             elif self.name.endswith("_events"):
                 if "event.type" in row:
@@ -180,7 +180,7 @@ class PlainTap(Tap):
         """The streams of tap-sentry."""
         made: dict[str, type[Stream]] = {}
         for kind in ours.STREAMS:
-            made[kind.name] = plain(kind, made)
+            made[str(kind.name)] = plain(kind, made)
         return [stream(self) for stream in made.values()]
 
 
