@@ -100,7 +100,7 @@ def small() -> list[Organization]:
         build.project(acme, name, "node", [ops])
     globex = build.organization("globex", "Globex", ["code/globex", "code/attic"])
     web = build.project(globex, "web", "php", [build.team(globex, "all")], 1)
-    build.organization("initech", "Initech", ["code/none"])
+    initech = build.organization("initech", "Initech", ["code/none"])
     entries = Entries([{"type": "message", "data": {"n": n}} for n in "ab"])
     events = []
     for project, issue_sizes in ((shop, (5, 2, 1, 1, 1)), (pay, (2,)), (web, (1,))):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import time
 from collections import Counter, defaultdict
 from datetime import datetime, timedelta
@@ -59,6 +60,14 @@ class Clock:
         self.now += timedelta(**duration)
 
 
+@pytest.fixture(autouse=True)
+def _warnings_only():
+    """To keep what hundreds of slices log would take longer than to read them."""
+    logging.disable(logging.INFO)
+    yield
+    logging.disable(logging.NOTSET)
+
+
 @pytest.fixture
 def clock(monkeypatch):
     clock = Clock()
@@ -71,7 +80,7 @@ def serve(clock):
     """Start a simulated server: `serve(flavour, organizations=…, page_size=…)`."""
     with contextlib.ExitStack() as stack:
 
-        def serve(flavour="saas", organizations=None, page_size=2):
+        def serve(flavour="saas", organizations=None, page_size=10):
             simulator = SentrySimulator(
                 organizations, flavour=flavour, clock=clock, page_size=page_size
             )
@@ -105,6 +114,13 @@ def states(output):
     return [m["value"] for m in output.messages if m["type"] == "STATE"]
 
 
+def tidy(state):
+    """A state without its nulls, as the tap takes it over."""
+    if not isinstance(state, dict):
+        return state
+    return {name: tidy(value) for name, value in state.items() if value is not None}
+
+
 def entries(state, stream):
     return state["bookmarks"][stream]["by_id"]
 
@@ -120,7 +136,12 @@ def bookmarks(state):
 
 
 def read(*outputs, stream):
-    return {key for output in outputs for key in set(output.keys(stream))}
+    return {
+        key
+        for output in outputs
+        if output.records(stream)
+        for key in output.keys(stream)
+    }
 
 
 def fill(sentry, dates, project="shop-0", issue=None):
@@ -182,7 +203,7 @@ def test_a_report_is_one_day_and_leaves_the_bookmarks_alone(flavour, clock, serv
 
     for stream in INCREMENTAL:
         assert read(output, stream=stream) == sentry.truth(stream, day, day + DAY)
-    assert all(state == former for state in states(output))
+    assert all(tidy(state) == tidy(former) for state in states(output))
 
 
 def test_a_report_without_a_state_leaves_none(serve):
@@ -205,7 +226,7 @@ def test_single_issues_need_no_list_and_move_no_bookmark(clock, serve):
     assert {row["issue_id"] for row in output.records("issue_events")} == {issue.id}
     assert len(read(output, stream="issue_events")) == len(issue.events)
     assert sentry.asked(ISSUES) == []
-    assert all(state == former for state in states(output))
+    assert all(tidy(state) == tidy(former) for state in states(output))
 
 
 # Bookmarks ----------------------------------------------------------------------------
@@ -234,7 +255,7 @@ def test_wrong_dates_do_not_move_the_bookmark(flavour, clock, small):
     sentry = small(flavour)
     issue = sentry.add_issue("shop-0", "Error: one")
     for year in (2020, 2026, 2031):
-        date = NOW.replace(year=year) - HOUR
+        date = NOW.replace(year=year) - 2 * HOUR
         sentry.add_event("shop-0", issue, date)
 
     first = tap(*EVENTS)
@@ -391,18 +412,18 @@ def test_a_sweep_that_was_cut_short_is_made_again(clock, small):
         fill(sentry, [NOW - 9 * DAY], f"shop-{number}")
     first = tap("project_issues")
     clock.go(days=2)
-    asked = []
-    sentry.fault(500, times=None, when=lambda r: "issues" in r.path and asked, after=0)
-    sentry.fault(
-        401, times=1, when=lambda r: "issues" in r.path, after=2, body={"detail": "no"}
-    )
+    sentry.fault(401, when=lambda request: "issues" in request.path, after=2)
 
     broken = tap("project_issues", state=first.state)
+    clock.go(minutes=1)
     second = tap("project_issues", state=broken.state)
+    clock.go(minutes=1)
+    third = tap("project_issues", state=second.state)
 
     assert broken.code == 1
-    assert len(broken.records("project_issues")) < 3
-    assert len(second.records("project_issues")) == 3
+    found = [len(output.records("project_issues")) for output in (broken, second)]
+    assert found == [2, 3]
+    assert third.records("project_issues") == []
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
@@ -466,7 +487,7 @@ def test_an_issue_that_moves_up_while_the_list_is_read_is_not_lost(
 
     def answered(method, url, headers):
         found = answer(method, url, headers)
-        if "/issues/?" in url and not added:
+        if "/issues/?" in url and found.status == 200 and not added:
             added.append(sentry.add_event("shop-0", moving, NOW - HOUR / 2))
         return found
 
@@ -675,7 +696,7 @@ def test_a_catalog_can_force_full_tables(clock, serve):
 
     for stream in INCREMENTAL:
         assert read(output, stream=stream) == sentry.truth(stream), stream
-    assert all(state == former for state in states(output))
+    assert all(tidy(state) == tidy(former) for state in states(output))
 
 
 SDK_LAYOUT = {
@@ -781,7 +802,11 @@ def unhurried(monkeypatch):
 
 
 def lines(output):
-    return [json.dumps(m, separators=(",", ":")).encode() for m in output.messages]
+    """The messages as they are written."""
+    return [
+        json.dumps(message, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+        for message in output.messages
+    ]
 
 
 def test_a_state_is_due_after_each_page(monkeypatch, small):
@@ -886,7 +911,7 @@ def test_identical_runs_have_identical_output(flavour, serve):
 
     assert lines(first)[-1] == lines(second)[-1] == lines(alone)[-1]
     records = [
-        [m for m in output.messages if m["type"] == "RECORD"]
+        [m["record"] for m in output.messages if m["type"] == "RECORD"]
         for output in (first, second, alone)
     ]
     assert records[0] == records[1] == records[2]

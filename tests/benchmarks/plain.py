@@ -180,7 +180,7 @@ class PlainTap(Tap):
         """The streams of tap-sentry."""
         made: dict[str, type[Stream]] = {}
         for kind in ours.STREAMS:
-            made[str(kind.name)] = plain(kind, made)
+            made[kind.name] = plain(kind, made)
         return [stream(self) for stream in made.values()]
 
 

@@ -1,0 +1,435 @@
+"""Events and their entries."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import pytest
+
+from tests.conftest import NOW, catalog_of, run
+from tests.organization import Entries, iso
+from tests.simulator import FLAVOURS, TOKEN
+from tests.streams import PUMP, at, let_pass, told, true_keys
+
+EVENTS = ("project_events", "issue_events")
+ENTRIES = ("project_event_entries", "issue_event_entries")
+HERE = {"projects": ["telescope"]}
+MIDNIGHT = NOW.replace(hour=0, minute=0, second=0)
+
+
+def performance_issue(sentry):
+    """The issue whose events are transactions."""
+    return next(
+        issue
+        for issue in sentry.project(PUMP).issues
+        if issue.category == "performance"
+    )
+
+
+# What is asked for --------------------------------------------------------------------
+
+
+def asked_for_full(sentry):
+    return {
+        request.params.get("full", [None])[0]
+        for request in sentry.requests
+        if request.path.endswith("/events/")
+    }
+
+
+@pytest.mark.parametrize("stream", EVENTS)
+def test_light_events_are_asked_for_by_default(sync, sentry, stream):
+    """Full ones come ten a page; some servers take any value of `full` for true."""
+    sync(stream, **HERE)
+
+    assert asked_for_full(sentry) == {None}
+
+
+@pytest.mark.parametrize("stream", ENTRIES)
+def test_entries_need_full_events(sync, sentry, stream):
+    """Light ones have none."""
+    sync(stream, **HERE)
+
+    assert asked_for_full(sentry) == {"true"}
+
+
+@pytest.mark.parametrize("stream", EVENTS)
+def test_full_events_have_more_columns(sync, stream):
+    """Contexts, sdk and errors, for who asks for them."""
+    light, full = (
+        sync(stream, full_events=value, **HERE).records(stream)[0]
+        for value in (False, True)
+    )
+
+    more = {"contexts", "sdk", "errors", "fingerprints", "dateReceived", "size"}
+    assert (light.keys() & more, full.keys() & more) == (set(), more)
+
+
+def test_a_window_is_asked_for_with_both_of_its_ends(sync, sentry):
+    """In whole seconds, since some servers read no others; the end is excluded."""
+    sync("project_events", start_date="2026-11-01", end_date="2026-11-03", **HERE)
+
+    windows = {(query["start"], query["end"]) for query in sentry.asked(".*/events/")}
+    assert windows == {("2026-11-01T00:00:00Z", "2026-11-04T00:00:00Z")}
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_just_the_events_of_a_window_arrive(sync, sentry, flavour):
+    """Also from servers that ignore the dates of a request."""
+    sentry.flavour = FLAVOURS[flavour]
+    sentry.page_size = 10
+    output = sync("project_events", start_date="2026-11-01", end_date="2026-11-10")
+
+    start, end = MIDNIGHT.replace(day=1), MIDNIGHT.replace(day=11)
+    assert sorted(output.keys("project_events")) == sorted(
+        sentry.truth("project_events", start, end)
+    )
+
+
+@pytest.mark.parametrize("flavour", ["self-hosted-24", "self-hosted-9", "glitchtip"])
+def test_servers_without_dates_are_not_read_to_their_end(sync, sentry, flavour):
+    """The list is left when a whole page is older."""
+    sentry.flavour = FLAVOURS[flavour]
+    sync("project_events", start_date="1d", **HERE)
+
+    every = len(sentry.project("telescope").events) / 2
+    assert 0 < len(sentry.asked("projects/.*/events/")) < every / 2
+
+
+def test_dates_outside_the_window_are_counted(sync, sentry, caplog):
+    """Clients have wrong clocks; what they date is left out, and that is said."""
+    caplog.set_level("INFO")
+    sentry.flavour = FLAVOURS["self-hosted-24"]
+    sync("project_events", end_date="2026-11-09", **HERE)
+
+    end = MIDNIGHT.replace(day=10)
+    later = [e for e in sentry.project("telescope").events if e.created >= end]
+    assert told(caplog, f"project_events: {len(later)} records were dated outside")
+
+
+# What arrives -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stream", EVENTS)
+@pytest.mark.parametrize("full_events", [False, True])
+def test_light_and_full_events_name_their_type_alike(sync, stream, full_events):
+    """Sentry calls it `event.type` in the one and `type` in the other."""
+    rows = sync(stream, full_events=full_events, **HERE).records(stream)
+
+    assert {row["type"] for row in rows} == {"error"}
+
+
+@pytest.mark.parametrize("stream", [*EVENTS, *ENTRIES])
+def test_an_event_knows_its_issue(sync, sentry, stream):
+    """By the `groupID` that Sentry sends."""
+    rows = sync(stream, **HERE).records(stream)
+
+    issues = {event.id: event.issue.id for event in sentry.project("telescope").events}
+    assert [row["issue_id"] for row in rows] == [
+        issues[row.get("eventID") or row["event_id"]] for row in rows
+    ]
+    assert {row["issue_id"] for row in rows} == {*issues.values()}
+
+
+def test_an_event_may_have_no_issue(sync, sentry):
+    """Its column is null then."""
+    sentry.page_size = 50
+    rows = sync("project_events", projects=[PUMP]).records("project_events")
+    without = {event.id for event in sentry.project(PUMP).events if not event.issue}
+
+    assert (
+        {row["eventID"] for row in rows if row["issue_id"] is None}
+        == {
+            event.id
+            for event in sentry.project(PUMP).events.newest(
+                NOW - timedelta(days=90), NOW
+            )
+            if event.id in without
+        }
+        != set()
+    )
+
+
+@pytest.mark.parametrize("stream", EVENTS)
+def test_names_of_glitchtip_are_those_of_sentry(sync, sentry, stream):
+    """It spells some columns `snake_case`, and some ids are numbers."""
+    sentry.flavour = FLAVOURS["glitchtip"]
+    (row, *_) = sync(stream, **HERE).records(stream)
+    event = next(
+        e for e in sentry.project("telescope").events if e.id == row["eventID"]
+    )
+
+    ids = ("project_id", "groupID", "issue_id")
+    dates = ("dateCreated", "dateReceived")
+    assert [row[name] for name in ids + dates] == [
+        event.project.id,
+        event.issue.id,
+        event.issue.id,
+        iso(event.created, "microseconds"),
+        iso(event.received, "microseconds"),
+    ]
+
+
+@pytest.mark.parametrize("stream", ENTRIES)
+def test_entries_are_numbered_in_the_order_of_sentry(sync, sentry, stream):
+    """All of them, with what they hold."""
+    output = sync(stream, **HERE)
+
+    assert {
+        key: (row["type"], row["data"])
+        for key, row in zip(output.keys(stream), output.records(stream), strict=True)
+    } == {
+        key: (entry["type"], entry["data"])
+        for key, entry in sentry.records(stream).items()
+        if key[1] == sentry.project("telescope").id
+    }
+
+
+def test_entries_that_are_arrays_are_wrapped(sync, sentry):
+    """Data are an object, whatever Sentry sends: spans are an array."""
+    issue = performance_issue(sentry)
+    output = sync("issue_event_entries", issue_ids=[issue.id])
+
+    spans = {"values": [{"op": "db", "span_id": "a1"}]}
+    rows = output.records("issue_event_entries")
+    assert [row["data"] for row in rows] == [spans] * len(issue.events)
+
+
+@pytest.mark.parametrize(
+    ("sent", "data"),
+    [
+        ([], {"values": []}),
+        (None, None),
+        ("text", {"value": "text"}),
+        ({"values": []}, {"values": []}),
+        ({"k\0": "\0"}, {"k\ufffd": "\ufffd"}),
+    ],
+)
+def test_data_of_any_shape_become_an_object(sync, sentry, sent, data):
+    """One type for a column."""
+    entries = Entries([{"type": "odd", "data": sent}])
+    sentry.add_event("quiet-harbour", date=NOW - timedelta(hours=1), entries=entries)
+    rows = sync("project_event_entries", projects=["quiet-harbour"]).records(
+        "project_event_entries"
+    )
+
+    assert [row["data"] for row in rows] == [data]
+
+
+@pytest.mark.parametrize("full_events", [False, True])
+def test_transactions_have_a_date(sync, sentry, full_events):
+    """In full they say only when they ended."""
+    issue = performance_issue(sentry)
+    rows = sync("issue_events", full_events=full_events, issue_ids=[issue.id]).records(
+        "issue_events"
+    )
+
+    assert [row["dateCreated"] for row in rows] == [
+        iso(event.created, "seconds") for event in issue.events.newest()
+    ]
+
+
+def test_entries_of_transactions_have_a_date_too(sync, sentry):
+    """It is how a scan knows how far it has come."""
+    issue = performance_issue(sentry)
+    output = sync("issue_event_entries", issue_ids=[issue.id])
+
+    assert [row["dateCreated"] for row in output.records("issue_event_entries")] == [
+        iso(event.created, "seconds") for event in issue.events.newest()
+    ]
+
+
+def test_text_that_no_loader_can_store_is_replaced(sync, sentry):
+    """NUL and lone surrogates become U+FFFD."""
+    sentry.page_size = 50
+    output = sync("project_issues", "project_events", projects=[PUMP])
+    titles = {row["title"] for row in output.records("project_issues")}
+    keys = {
+        tag["key"] for row in output.records("project_events") for tag in row["tags"]
+    }
+
+    expected = {
+        "UnicodeError: lone \ufffd surrogate \ufffd here",
+        "ValueError: null\ufffdbyte \N{SNOWMAN} in “message”",
+    }
+    assert expected <= titles
+    assert {f"tag {title}" for title in expected} <= keys
+
+
+def test_other_text_passes_unchanged(sync, sentry):
+    """Emoji, escapes and backslashes before a `u0000`."""
+    text = 'ok \N{TELESCOPE} " \\u0000 \\ud83d </script> \x01\x7f\u2028'
+    sentry.add_event("quiet-harbour", date=NOW - timedelta(hours=1), message=text)
+    rows = sync("project_events", projects=["quiet-harbour"]).records("project_events")
+
+    assert [row["message"] for row in rows] == [text]
+
+
+def test_a_body_with_numbers_that_json_has_not_is_read(sync, sentry):
+    """Python servers write NaN: it is null to everyone else."""
+    entries = Entries([{"type": "odd", "data": {"nan": float("nan"), "one": 1}}])
+    sentry.add_event("quiet-harbour", date=NOW - timedelta(hours=1), entries=entries)
+    rows = sync("project_event_entries", projects=["quiet-harbour"]).records(
+        "project_event_entries"
+    )
+
+    assert [row["data"] for row in rows] == [{"nan": None, "one": 1}]
+
+
+# Pages --------------------------------------------------------------------------------
+
+
+def test_an_empty_page_is_not_the_end(sync, sentry):
+    """Only `results` of the `Link` header tells it."""
+    sentry.fault("empty_page", times=2, after=1, when=at(".*/events/"))
+    keys = sync("project_events", **HERE).keys("project_events")
+
+    assert sorted(keys) == true_keys(sentry, "project_events", "telescope")
+
+
+def test_a_page_that_is_sent_again_is_written_once(sync, sentry):
+    """Lists move on while they are read, and pages overlap."""
+    sentry.fault("repeat_page", after=2, when=at(".*/events/"))
+    keys = sync("project_events", **HERE).keys("project_events")
+
+    assert sorted(keys) == true_keys(sentry, "project_events", "telescope")
+
+
+def test_pages_that_are_too_large_are_asked_for_smaller(sync, sentry):
+    """A server that times out at a hundred rows has time for fewer."""
+    sentry.page_size = None
+    sentry.fault("slow_large", times=None, rows=30)
+    output = sync("project_events", projects=[PUMP])
+
+    sizes = [query["per_page"] for query in sentry.asked(".*/events/")]
+    assert (sizes[0], sizes[-1]) == ("100", "25")
+    keys = sorted(output.keys("project_events"))
+    assert keys == true_keys(sentry, "project_events", PUMP)
+
+
+# Runs that follow ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stream", [*EVENTS, *ENTRIES])
+def test_the_next_run_reads_what_is_new_and_the_lookback(
+    sync, sentry, monkeypatch, stream
+):
+    """Events that arrive late are caught by reading a little again."""
+    issue = sentry.project("telescope").issues[0]
+    state = sync(stream, **HERE).state
+    let_pass(sentry, monkeypatch, hours=5)
+    new = sentry.add_event("telescope", issue, NOW + timedelta(hours=1))
+    late = sentry.add_event("telescope", issue, NOW - timedelta(hours=2))
+    later = sentry.add_event("telescope", issue, NOW - timedelta(hours=4))
+    keys = sync(stream, state=state, lookback="3h", **HERE).keys(stream)
+
+    events = {key[2] for key in keys}
+    start = NOW - timedelta(hours=3)
+    assert sorted(keys) == true_keys(sentry, stream, "telescope", start)
+    assert ({new.id, late.id} <= events, later.id in events) == (True, False)
+
+
+def test_a_report_of_one_day_leaves_the_bookmarks_alone(sync, sentry):
+    """It reads that day, whatever was read before."""
+    key = sentry.project("telescope").id
+    entry = {"bookmark": "2026-11-20T00:00:00Z"}
+    state = {"bookmarks": {"project_events": {"by_id": {key: entry}}}}
+    output = sync("project_events", state=state, report_date="2026-11-05", **HERE)
+
+    day = MIDNIGHT.replace(day=5), MIDNIGHT.replace(day=6)
+    truth = true_keys(sentry, "project_events", "telescope", *day)
+    assert sorted(output.keys("project_events")) == truth != []
+    assert output.state["bookmarks"]["project_events"]["by_id"] == {key: entry}
+
+
+# What the SDK does with rows ----------------------------------------------------------
+
+
+def read(sentry, stream, catalog=None, **settings):
+    """The records of a stream, with a catalog of one's own."""
+    config = {"auth_token": TOKEN, "api_url": sentry.url, **HERE, **settings}
+    return run(config, catalog or catalog_of(stream)).records(stream)
+
+
+def test_stream_maps_see_values(sentry):
+    """Rows that are only copied are not taken apart; these are."""
+    maps = {
+        "project_events": {
+            "loud": "title.upper()",
+            "kind": "metadata['type']",
+            "browser": "tags[0]['value']",
+            "tags": None,
+        }
+    }
+    sentry.page_size = 100
+    rows = read(sentry, "project_events", stream_maps=maps)
+
+    issues = {issue.title: issue for issue in sentry.project("telescope").issues}
+    assert len(rows) == len(sentry.project("telescope").events)
+    assert all(
+        (row["loud"], row["kind"], row["browser"], "tags" in row)
+        == (
+            row["title"].upper(),
+            issues[row["title"]].metadata["type"],
+            "Chrome 60.0",
+            False,
+        )
+        for row in rows
+    )
+
+
+def test_stream_maps_can_filter(sentry):
+    """By what is inside of objects, too."""
+    maps = {"project_events": {"__filter__": "user and user['id']"}}
+    rows = read(sentry, "project_events", stream_maps=maps)
+
+    assert {row["eventID"] for row in rows} == {
+        event.id
+        for event in sentry.project("telescope").events
+        if event.user and event.user.id
+    }
+
+
+def test_objects_can_be_flattened(sentry):
+    """For loaders without nested columns."""
+    (row, *_) = read(
+        sentry, "project_events", flattening_enabled=True, flattening_max_depth=1
+    )
+    event = next(
+        e for e in sentry.project("telescope").events if e.id == row["eventID"]
+    )
+
+    assert json.loads(row["tags"]) == event.tags()
+    assert row["user__username"] == (event.user.username if event.user else None)
+
+
+def test_a_column_can_be_left_out(sentry):
+    """By the catalog."""
+    catalog = catalog_of("project_events")
+    deselect(catalog, "project_events", "properties", "tags")
+    rows = read(sentry, "project_events", catalog)
+
+    assert rows
+    assert all("tags" not in row and "user" in row for row in rows)
+
+
+def test_a_part_of_a_column_can_be_left_out(sentry):
+    """Addresses of people, for one."""
+    catalog = catalog_of("project_events")
+    deselect(catalog, "project_events", "properties", "user", "properties", "email")
+    rows = read(sentry, "project_events", catalog)
+
+    users = [row["user"] for row in rows if row["user"]]
+    assert users
+    assert all("email" not in user and "username" in user for user in users)
+
+
+def deselect(catalog, stream, *breadcrumb):
+    """Leave out what stands at this place of a stream's schema."""
+    for entry in catalog["streams"]:
+        for item in entry["metadata"]:
+            if entry["stream"] == stream and list(item["breadcrumb"]) == list(
+                breadcrumb
+            ):
+                item["metadata"]["selected"] = False

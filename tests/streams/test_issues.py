@@ -1,0 +1,351 @@
+"""Issues, and how the streams of their events hang on them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from tests.conftest import NOW, catalog_of, run
+from tests.simulator import FLAVOURS, TOKEN
+from tests.streams import JURISDICTION, PUMP, STERNWARTE, at, let_pass, told
+
+LISTS = r"organizations/[^/]+/issues/|projects/[^/]+/[^/]+/issues/"
+LOOK_UPS = r"(organizations/[^/]+/)?issues/\d+/"
+
+
+@pytest.fixture
+def later(sentry, monkeypatch):
+    """Let time pass: `later(hours=2)` is the same server, then."""
+
+    def later(**duration):
+        let_pass(sentry, monkeypatch, **duration)
+        return sentry
+
+    return later
+
+
+def lists(sentry):
+    """The requests for lists of issues."""
+    return [request for request in sentry.requests if at(LISTS)(request)]
+
+
+def events_of(*issues):
+    """The keys of the events of issues."""
+    return {
+        (issue.project.organization.id, issue.project.id, event.id)
+        for issue in issues
+        for event in issue.events.newest(NOW - timedelta(days=90), NOW)
+    }
+
+
+# What is listed -----------------------------------------------------------------------
+
+
+def test_issues_of_every_status_are_read(sync):
+    """Sentry lists unresolved ones only, unless asked otherwise."""
+    rows = sync("project_issues").records("project_issues")
+
+    assert {row["status"] for row in rows} == {"unresolved", "resolved", "ignored"}
+
+
+def test_an_empty_query_reaches_the_server(sync, sentry):
+    """It is not the same as no query."""
+    sync("project_issues")
+
+    assert {request.params["query"][0] for request in lists(sentry)} == {""}
+
+
+def test_a_query_chooses_issues(sync):
+    """What a person writes into Sentry's search box."""
+    output = sync("project_issues", issue_query="is:resolved level:error")
+
+    assert {row["status"] for row in output.records("project_issues")} == {"resolved"}
+
+
+def test_a_query_that_sentry_refuses_is_listed(sync, caplog):
+    """In Sentry's own words."""
+    sync("project_issues", issue_query="colour:red", organizations=[STERNWARTE])
+
+    assert told(caplog, "project_issues skipped", "telescope", "Error parsing search")
+
+
+def test_feedback_of_the_widget_is_an_issue(sync):
+    """It arrives with the category feedback."""
+    rows = sync("project_issues", projects=[PUMP]).records("project_issues")
+
+    assert "feedback" in {row["issueCategory"] for row in rows}
+
+
+def test_the_figures_of_an_issue_are_those_of_its_whole_life(sync, sentry):
+    """Sentry tells those of the window first."""
+    issue = sentry.project(PUMP).issues[1]
+    rows = sync("project_issues", start_date="2d", projects=[PUMP]).records(
+        "project_issues"
+    )
+    (row,) = (row for row in rows if row["id"] == issue.id)
+
+    life = issue.lifetime()
+    assert {name: row[name] for name in life} == life | {"count": int(life["count"])}
+
+
+def test_figures_of_old_servers_are_kept(sync, sentry):
+    """They have no others."""
+    sentry.flavour = FLAVOURS["self-hosted-9"]
+    issue = sentry.project("telescope").issues[0]
+    rows = sync("project_issues", projects=["telescope"]).records("project_issues")
+    (row,) = (row for row in rows if row["id"] == issue.id)
+
+    life = issue.lifetime()
+    assert {name: row[name] for name in life} == life | {"count": int(life["count"])}
+
+
+def test_a_window_lists_the_issues_with_events_in_it(sync, sentry):
+    """Both of its ends are asked for."""
+    start = NOW.replace(hour=0, minute=0, second=0) - timedelta(days=10)
+    end = start + timedelta(days=6)
+    output = sync("project_issues", start_date="10d", end_date="5d")
+
+    truth = sentry.truth("project_issues", start, end)
+    assert set(output.keys("project_issues")) == truth
+    assert len(truth) < len(sentry.truth("project_issues"))
+
+
+# What a server lacks ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        {"kind": 404, "empty": True},
+        {"kind": 405},
+        {"kind": 422, "body": {"detail": [{"msg": "Field required"}]}},
+        {"kind": 400, "body": {"detail": "multi project stream feature is off"}},
+        {"kind": 500},
+        {"kind": "html"},
+    ],
+    ids=lambda failure: str(failure["kind"]),
+)
+def test_the_list_of_a_project_stands_in_for_that_of_the_organization(
+    sync, sentry, caplog, failure
+):
+    """Servers say in many ways that they lack something; the user is told once."""
+    here = at("organizations/[^/]+/issues/")
+    sentry.fault(**failure, times=None, when=here)
+    output = sync("project_issues")
+
+    assert set(output.keys("project_issues")) == sentry.truth("project_issues") | {
+        (issue.project.organization.id, issue.id)
+        for issue in sentry.project(PUMP).issues
+    }
+    assert len(told(caplog, "does not have /organizations/{organization}/issues")) == 1
+
+
+def test_a_server_that_fails_altogether_lacks_nothing(sync, sentry, caplog):
+    """A 500 is a missing list only if the other one answers."""
+    sentry.fault(500, times=None, when=at(LISTS))
+    sync("project_issues", organizations=[STERNWARTE])
+
+    assert told(caplog, "does not have") == []
+    assert told(caplog, "project_issues skipped", "telescope", "500")
+
+
+# The streams of their events ----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "selected",
+    [
+        ("project_issues", "issue_events", "issue_event_entries"),
+        ("issue_events", "issue_event_entries"),
+        ("project_issues", "issue_events"),
+        ("issue_events",),
+        ("issue_event_entries",),
+    ],
+    ids="+".join,
+)
+def test_events_of_issues_are_read_with_and_without_the_issues(sync, sentry, selected):
+    """What is selected arrives, and nothing else."""
+    output = sync(*selected, organizations=[STERNWARTE])
+
+    key = sentry.organization(STERNWARTE).id
+    written = {m["stream"] for m in output.messages if m["type"] == "RECORD"}
+    assert written == set(selected)
+    assert {stream: set(output.keys(stream)) for stream in selected} == {
+        stream: {row for row in sentry.truth(stream) if row[0] == key}
+        for stream in selected
+    }
+
+
+def test_streams_of_events_are_announced_once(sync):
+    """Not once for every issue, nor for every project."""
+    chosen = ["prime-mover", "quiet-harbour", "telescope"]
+    output = sync("project_issues", "issue_events", projects=chosen)
+    schemas = [m["stream"] for m in output.messages if m["type"] == "SCHEMA"]
+
+    assert sorted(schemas) == ["issue_events", "project_issues"]
+
+
+def test_the_issues_of_a_project_are_listed_once(sync, sentry):
+    """For themselves and for both streams of their events."""
+    sentry.page_size = 5
+    sync("project_issues", "issue_events", "issue_event_entries", projects=[PUMP])
+
+    assert len({str(request.params) for request in lists(sentry)}) == len(lists(sentry))
+    assert {request.params["start"][0] for request in lists(sentry)} == {
+        "2010-01-01T00:00:00Z"
+    }
+
+
+def test_events_are_those_of_the_issues_that_the_query_lets_through(sync, sentry):
+    """The setting is for the issues, and so for what is below them."""
+    output = sync("issue_events", issue_query="is:resolved", projects=[PUMP])
+
+    resolved = [i for i in sentry.project(PUMP).issues if i.status == "resolved"]
+    assert set(output.keys("issue_events")) == events_of(*resolved)
+
+
+def test_a_project_without_issues_is_done_too(sync, sentry):
+    """It is not read from its beginning each time."""
+    state = sync("issue_events", projects=["quiet-harbour"]).state
+
+    key = sentry.project("quiet-harbour").id
+    assert state["bookmarks"]["issue_events"]["by_id"][key] == {
+        "bookmark": "2026-11-20T12:30:15Z"
+    }
+
+
+def test_a_stream_that_is_selected_later_starts_from_the_beginning(sync, sentry):
+    """Where the issues are is not where their events are."""
+    chosen = {"projects": ["telescope"]}
+    state = sync("project_issues", **chosen).state
+    output = sync("project_issues", "issue_events", state=state, **chosen)
+
+    telescope = sentry.project("telescope")
+    assert set(output.keys("issue_events")) == events_of(*telescope.issues)
+
+
+def test_an_issue_that_is_gone_is_skipped_and_listed(sync, sentry, caplog):
+    """An issue can be deleted or merged while the run goes on."""
+    gone, *others = sentry.project("telescope").issues
+    sentry.fault(404, times=None, when=at(f"organizations/.*/issues/{gone.id}/events/"))
+    output = sync("issue_events", projects=["telescope"])
+
+    assert set(output.keys("issue_events")) == events_of(*others)
+    assert told(caplog, "issue_events skipped", gone.id)
+    assert output.code == 0
+
+
+# Single issues ------------------------------------------------------------------------
+
+
+def test_the_events_of_single_issues_are_read(sync, sentry):
+    """Of two projects and organizations, and of nothing else."""
+    wanted = [sentry.project(slug).issues[1] for slug in (PUMP, "telescope")]
+    output = sync("issue_events", issue_ids=[issue.id for issue in wanted])
+
+    assert set(output.keys("issue_events")) == events_of(*wanted)
+
+
+@pytest.mark.parametrize("flavour", ["saas", "self-hosted-9", "glitchtip"])
+def test_single_issues_are_looked_up_and_no_list_is_read(sync, sentry, flavour):
+    """An issue tells its project, on old servers at another address."""
+    sentry.flavour = FLAVOURS[flavour]
+    issue = sentry.project("telescope").issues[1]
+    output = sync("issue_events", "issue_event_entries", issue_ids=[issue.id])
+
+    assert {event for _, _, event in output.keys("issue_events")} == {
+        event.id for event in issue.events
+    }
+    assert lists(sentry) == []
+
+
+def test_lists_are_filtered_where_no_issue_can_be_looked_up(sync, sentry):
+    """They cost more, and give the same."""
+    sentry.fault(404, empty=True, times=None, when=at(LOOK_UPS))
+    issue = sentry.project("telescope").issues[1]
+    output = sync("issue_events", issue_ids=[issue.id], organizations=[STERNWARTE])
+
+    assert set(output.keys("issue_events")) == events_of(issue)
+    assert lists(sentry) != []
+
+
+def test_single_issues_leave_the_bookmarks_alone(sync, sentry):
+    """A look at one issue is no step of the pipeline: it reads and moves none."""
+    project = sentry.project("telescope")
+    entry = {"bookmark": "2026-11-20T00:00:00Z"}
+    state = {"bookmarks": {"issue_events": {"by_id": {project.id: entry}}}}
+    issue = project.issues[1]
+    output = sync("issue_events", state=state, issue_ids=[issue.id])
+
+    assert set(output.keys("issue_events")) == events_of(issue)
+    assert output.state["bookmarks"]["issue_events"]["by_id"] == {project.id: entry}
+
+
+def test_all_issues_are_listed_although_single_ones_are_named(sync, sentry):
+    """The setting is for the events of issues only."""
+    issue = sentry.project("telescope").issues[1]
+    output = sync("project_issues", issue_ids=[issue.id])
+
+    assert set(output.keys("project_issues")) == sentry.truth("project_issues")
+
+
+def test_an_unknown_issue_is_skipped_and_listed(sync, sentry, caplog):
+    """The others are read."""
+    issue = sentry.project("telescope").issues[1]
+    output = sync("issue_events", issue_ids=["1", issue.id])
+
+    assert set(output.keys("issue_events")) == events_of(issue)
+    assert told(caplog, "issue_events skipped", "issue 1:") or told(
+        caplog, "project_issues skipped", "issue 1:"
+    )
+
+
+# Runs that follow ---------------------------------------------------------------------
+
+
+def test_the_next_run_reads_issues_with_new_events(sync, sentry, later):
+    """The others are left until the next refresh."""
+    state = sync("project_issues").state
+    issue = sentry.project(PUMP).issues[2]
+    later(hours=2).add_event(PUMP, issue)
+    later(hours=1)
+    output = sync("project_issues", state=state, lookback="0s")
+
+    assert output.keys("project_issues") == [(issue.project.organization.id, issue.id)]
+
+
+@pytest.mark.parametrize(
+    ("hours", "settings", "statuses"),
+    [
+        (23, {}, []),
+        (24, {}, ["resolved"]),
+        (1, {"issue_refresh": "0s"}, ["resolved"]),
+        (1, {"issue_refresh": "2h"}, []),
+    ],
+)
+def test_changes_without_an_event_arrive_with_the_next_refresh(
+    sync, later, hours, settings, statuses
+):
+    """A person resolves an issue, and nothing happens to it."""
+    settings = {"projects": ["telescope"], "lookback": "0s", **settings}
+    state = sync("project_issues", **settings).state
+    issue = later(hours=hours).project("telescope").issues[0]
+    issue.status = "resolved"
+    rows = sync("project_issues", state=state, **settings).records("project_issues")
+
+    assert [row["status"] for row in rows if row["id"] == issue.id] == statuses
+
+
+def test_the_catalog_decides_whether_issues_are_written(sentry):
+    """Deselected issues are listed for their events, and not written."""
+    config = {"auth_token": TOKEN, "api_url": sentry.url, "organizations": [STERNWARTE]}
+    output = run(config, catalog_of("issue_events"))
+
+    assert {m.get("stream") for m in output.messages if m["type"] != "STATE"} == {
+        "issue_events"
+    }
+    assert {request.path for request in lists(sentry)} == {
+        f"organizations/{STERNWARTE}/issues/"
+    }
+    assert JURISDICTION not in str(sentry.requests)

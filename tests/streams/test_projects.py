@@ -1,0 +1,169 @@
+"""Projects and their users."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.simulator import FLAVOURS
+from tests.streams import JURISDICTION, PUMP, STERNWARTE, at, told, true_keys
+
+
+def slugs(output, stream="organization_projects"):
+    return sorted(row["slug"] for row in output.records(stream))
+
+
+@pytest.mark.parametrize(
+    ("names", "read"),
+    [
+        ([PUMP], [PUMP]),
+        (["p*"], ["prime-mover", PUMP]),
+        (["!p*", "!quiet-harbour"], ["telescope", "the-spoiled-yoghurt"]),
+        (["p*", "!prime-mover"], [PUMP]),
+        (["https://sentry.io/settings/acme/projects/telescope/"], ["telescope"]),
+    ],
+)
+def test_projects_are_chosen_by_name_and_glob(sync, names, read):
+    """A leading `!` leaves out."""
+    assert slugs(sync("organization_projects", projects=names)) == read
+
+
+def test_projects_are_chosen_by_id(sync, sentry):
+    """An id serves as well as a slug."""
+    output = sync("organization_projects", projects=[sentry.project("telescope").id])
+
+    assert slugs(output) == ["telescope"]
+
+
+@pytest.mark.parametrize("stream", ["projects", "team_projects"])
+def test_every_list_of_projects_is_filtered(sync, stream):
+    """The setting means the same in each of them."""
+    assert set(slugs(sync(stream, projects=["prime-mover"]), stream)) == {"prime-mover"}
+
+
+@pytest.mark.parametrize(
+    "stream",
+    ["project_issues", "project_events", "project_users", "project_event_counts"],
+)
+def test_nothing_is_asked_of_other_projects(sync, sentry, stream):
+    """What is below a project goes with it."""
+    output = sync(stream, projects=["prime-mover"])
+
+    ids = {row["project_id"] for row in output.records(stream)}
+    assert ids == {sentry.project("prime-mover").id}
+
+
+def test_an_unknown_project_is_named_before_anything_is_read(sync, caplog):
+    """A slip in the settings is told at once."""
+    output = sync("organization_projects", projects=[PUMP, "pomp-station", "x*"])
+
+    assert (output.code, output.records("organization_projects")) == (1, [])
+    assert told(caplog, "projects", "pomp-station, x*")
+
+
+def test_a_list_that_is_read_for_its_names_is_not_read_again(sync, sentry):
+    """The check of the setting and three streams share one list."""
+    streams = ("organization_projects", "project_users", "project_event_counts")
+    sync(*streams, organizations=[STERNWARTE], projects=["telescope"])
+
+    assert len(sentry.asked(f"organizations/{STERNWARTE}/projects/")) == 1
+
+
+# The list of all projects -------------------------------------------------------------
+
+
+def test_projects_of_other_organizations_are_left_out(sync):
+    """The list knows no organizations; the setting does."""
+    output = sync("projects", organizations=[STERNWARTE])
+
+    assert slugs(output, "projects") == ["telescope"]
+
+
+@pytest.mark.parametrize(
+    "gone", [{"kind": 404, "empty": True}, {"kind": 410}], ids=["404", "410"]
+)
+class TestWithoutTheListOfAllProjects:
+    """Sentry has deprecated it: the organizations' lists hold the same."""
+
+    def test_the_lists_of_the_organizations_are_read(self, sync, sentry, gone):
+        """With the keys that they have."""
+        sentry.fault(**gone, times=None, when=at("projects/"))
+
+        keys = set(sync("projects").keys("projects"))
+        assert keys == sentry.truth("organization_projects")
+
+    def test_its_columns_stay(self, sync, sentry, gone):
+        """The organization of a project too, and nothing that only the others have."""
+        listed = sync("projects", organizations=[STERNWARTE]).records("projects")
+        sentry.fault(**gone, times=None, when=at("projects/"))
+        (row,) = sync("projects", organizations=[STERNWARTE]).records("projects")
+
+        owner = sentry.organization(STERNWARTE)
+        named = {"id": owner.id, "slug": owner.slug, "name": owner.name}
+        assert row == {name: listed[0][name] for name in row} | {"organization": named}
+
+    def test_it_is_asked_for_once_and_missed_with_one_warning(
+        self, sync, sentry, caplog, gone
+    ):
+        """Not even a brown-out is waited for: the other lists are as good."""
+        sentry.fault(**gone, times=None, when=at("projects/"))
+        sync("projects")
+
+        lines = told(caplog, "/projects/", str(gone["kind"]))
+        assert (len(sentry.asked("projects/$")), len(lines)) == (1, 1)
+
+
+# Names that change --------------------------------------------------------------------
+
+
+def test_a_project_that_is_renamed_during_the_run_is_read(sync, sentry):
+    """Its old name redirects within the server."""
+    project = sentry.project("prime-mover")
+
+    def renamed(request):
+        if project.slug == "prime-mover" and request.path.endswith("/users/"):
+            sentry.rename_project("prime-mover", "second-mover")
+        return False
+
+    sentry.fault(500, when=renamed)
+    keys = sync("project_users", projects=["prime-mover"]).keys("project_users")
+
+    assert sentry.asked(f"projects/{JURISDICTION}/second-mover/users/")
+    assert sorted(keys) == true_keys(sentry, "project_users", "second-mover")
+
+
+def test_a_redirect_to_another_host_is_not_followed(sync, sentry, caplog):
+    """It would carry the token there; the user learns to set the right address."""
+    sentry.fault(302, times=None, location="https://elsewhere.example.com/api/0/")
+
+    assert sync("organizations").code == 1
+    assert told(caplog, "elsewhere.example.com", "set api_url")
+
+
+def test_a_redirect_that_never_ends_is_given_up(sync, sentry):
+    """A server that sends its visitors in a circle is no endless task."""
+    sentry.fault(302, times=None, when=at(".*/users/"))
+
+    assert sync("project_users", projects=["telescope"]).records("project_users") == []
+
+
+# Users --------------------------------------------------------------------------------
+
+
+def test_a_user_without_a_tag_is_known_by_a_hash(sync, sentry):
+    """A key is never null."""
+    rows = sync("project_users", projects=[PUMP]).records("project_users")
+    nobody = [row for row in rows if row["tagValue"].startswith("hash:")]
+
+    assert [f"hash:{row['hash']}" for row in nobody] == [
+        key[2]
+        for key in sentry.truth("project_users")
+        if str(key[2]).startswith("hash:")
+    ]
+
+
+def test_users_of_old_servers_keep_their_ids(sync, sentry):
+    """Sentry of today sends none."""
+    sentry.flavour = FLAVOURS["self-hosted-9"]
+    rows = sync("project_users", projects=["telescope"]).records("project_users")
+
+    assert all(row["id"].isdecimal() and row["dateCreated"] for row in rows)

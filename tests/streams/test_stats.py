@@ -1,0 +1,333 @@
+"""Event counts of organizations, teams and projects."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from tests.conftest import NOW, catalog_of, run
+from tests.organization import generated
+from tests.simulator import FLAVOURS, TOKEN, SentrySimulator
+from tests.streams import JURISDICTION, PUMP, STERNWARTE, at, let_pass, told
+
+COUNTS = ("organization_event_counts", "team_event_counts", "project_event_counts")
+STATS = ["received", "rejected", "blacklisted", "generated"]
+MIDNIGHT = NOW.replace(hour=0, minute=0, second=0)
+
+
+def counts(output, stream):
+    """The counts by their keys."""
+    rows = output.records(stream)
+    return dict(zip(output.keys(stream), (row["count"] for row in rows), strict=True))
+
+
+def true_counts(sentry, stream, start=None, end=None, **chosen):
+    """The counts that the server holds."""
+    records = sentry.records(stream, start, end, **chosen)
+    return {key: record["count"] for key, record in records.items()}
+
+
+# What is counted ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stream", COUNTS)
+def test_every_stat_counts_what_sentry_says(sync, sentry, stream):
+    """Accepted, filtered and rate limited events, in Sentry's older words."""
+    output = sync(stream, stats=STATS, start_date="30d")
+
+    start = MIDNIGHT - timedelta(days=30)
+    assert counts(output, stream) == true_counts(sentry, stream, start, stats=STATS)
+
+
+@pytest.mark.parametrize("stream", COUNTS)
+def test_events_are_counted_by_the_hour(sync, sentry, stream):
+    """For who asks for it."""
+    output = sync(stream, stats_resolution="1h", start_date="2d")
+
+    start = MIDNIGHT - timedelta(days=2)
+    truth = true_counts(sentry, stream, start, resolution="1h")
+    assert counts(output, stream) == truth
+    assert any(truth.values())
+
+
+@pytest.mark.parametrize(("resolution", "days"), [("1d", 90), ("1h", 7)])
+def test_without_a_start_counts_begin_where_every_server_has_some(
+    sync, resolution, days
+):
+    """Ninety days, or seven by the hour."""
+    output = sync("project_event_counts", projects=[PUMP], stats_resolution=resolution)
+    rows = output.records("project_event_counts")
+
+    start = NOW - timedelta(days=days)
+    floor = start.replace(minute=0, second=0)
+    floor = floor.replace(hour=0) if resolution == "1d" else floor
+    assert rows[0]["timestamp"] == floor.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def test_a_time_without_events_counts_nothing(sync):
+    """Which is a count too."""
+    rows = sync("project_event_counts", projects=["quiet-harbour"]).records(
+        "project_event_counts"
+    )
+
+    assert {row["count"] for row in rows} == {0}
+
+
+@pytest.mark.parametrize("stream", COUNTS)
+def test_a_time_of_which_the_server_knows_nothing_counts_nothing(sync, sentry, stream):
+    """An answer without any group has zeros all the same."""
+    output = sync(
+        stream, start_date="2026-09-01", end_date="2026-09-03", stats=["rejected"]
+    )
+
+    start = MIDNIGHT.replace(month=9, day=1)
+    truth = true_counts(
+        sentry, stream, start, start + timedelta(days=3), stats=["rejected"]
+    )
+    assert counts(output, stream) == truth
+    assert set(truth.values()) == {0}
+
+
+def test_one_request_asks_for_all_stats_of_an_organization(sync, sentry):
+    """Sentry gives them by outcome."""
+    sync("organization_event_counts", stats=STATS, organizations=[STERNWARTE])
+
+    assert len(sentry.asked(f"organizations/{STERNWARTE}/stats_v2/")) == 1
+
+
+# More than one answer holds -----------------------------------------------------------
+
+
+def test_more_than_a_thousand_hours_are_asked_for_in_parts(sync, sentry):
+    """Sentry refuses more intervals; the parts fit together."""
+    output = sync(
+        "organization_event_counts",
+        organizations=[STERNWARTE],
+        stats_resolution="1h",
+        start_date="60d",
+    )
+
+    start = MIDNIGHT - timedelta(days=60)
+    key = sentry.organization(STERNWARTE).id
+    truth = true_counts(sentry, "organization_event_counts", start, resolution="1h")
+    assert len(sentry.asked(f"organizations/{STERNWARTE}/stats_v2/")) == 2
+    assert counts(output, "organization_event_counts") == {
+        row: count for row, count in truth.items() if row[0] == key
+    }
+
+
+def test_a_thousand_hours_are_one_request(sync, sentry):
+    """Just as many as Sentry allows."""
+    sync(
+        "organization_event_counts",
+        organizations=[STERNWARTE],
+        stats_resolution="1h",
+        start_date="2026-10-01T00:00:00Z",
+        end_date="2026-11-11T16:00:00Z",
+    )
+
+    assert len(sentry.asked(f"organizations/{STERNWARTE}/stats_v2/")) == 1
+
+
+def test_more_than_ten_thousand_points_are_asked_for_in_parts(sync, sentry):
+    """The older endpoints leave out the oldest, silently."""
+    sync(
+        "project_event_counts",
+        projects=["telescope"],
+        stats_resolution="1h",
+        start_date="500d",
+    )
+
+    spans = [
+        int(query["until"]) - int(query["since"])
+        for query in sentry.asked("projects/.*/stats/")
+    ]
+    assert len(spans) == 2
+    assert max(spans) <= 10_000 * 3600
+
+
+# Teams --------------------------------------------------------------------------------
+
+
+def test_a_team_is_counted_by_its_projects(sync, sentry):
+    """Each request names them; their ids were listed just before."""
+    sync("team_event_counts")
+
+    asked = [
+        sorted(request.params["project"])
+        for request in sentry.requests
+        if request.path.endswith("/stats_v2/")
+    ]
+    assert sorted(asked) == sorted(
+        sorted(project.id for project in team.projects)
+        for organization in sentry.organizations
+        for team in organization.teams
+        if team.projects
+    )
+
+
+def test_a_team_without_projects_has_no_counts_and_costs_no_request(sync, sentry):
+    """Without a project in it, a request would mean the whole organization."""
+    output = sync("team_event_counts", teams=["silent-choir"])
+
+    assert output.records("team_event_counts") == []
+    assert sentry.asked("organizations/.*/stats_v2/") == []
+
+
+def test_the_projects_of_a_team_are_listed_once(sync, sentry):
+    """For themselves and for the counts."""
+    sync("team_projects", "team_event_counts", teams=["night-shift"])
+
+    assert len(sentry.asked("teams/.*/night-shift/projects/")) == 1
+
+
+@pytest.mark.parametrize("stream", ["organization_event_counts", "team_event_counts"])
+def test_counts_of_organizations_and_teams_are_of_all_projects(sync, sentry, stream):
+    """The setting does not make an organization smaller."""
+    output = sync(stream, projects=["prime-mover"], start_date="5d")
+
+    start = MIDNIGHT - timedelta(days=5)
+    assert counts(output, stream) == true_counts(sentry, stream, start)
+
+
+def test_a_team_of_many_projects_is_counted_in_parts():
+    """So many ids do not fit into one address; the parts are added up."""
+    organizations = generated(
+        organizations=1, teams=1, projects=120, issues=120, events=360, now=NOW
+    )
+    sentry = SentrySimulator(organizations, clock=lambda: NOW)
+    config = {"auth_token": TOKEN, "api_url": sentry.url, "start_date": "10d"}
+    with sentry.patched():
+        output = run(config, catalog_of("team_event_counts"))
+
+    start = MIDNIGHT - timedelta(days=10)
+    asked = [query["project"] for query in sentry.asked("organizations/.*/stats_v2/")]
+    assert [len(projects) for projects in asked] == [100, 20]
+    assert counts(output, "team_event_counts") == true_counts(
+        sentry, "team_event_counts", start
+    )
+
+
+# Older servers ------------------------------------------------------------------------
+
+
+def test_old_servers_count_generated_events_of_a_team(sync, sentry):
+    """Whatever they are asked for; the rows say so."""
+    sentry.flavour = FLAVOURS["self-hosted-9"]
+    output = sync("team_event_counts", stats=["received", "rejected"], start_date="9d")
+
+    start = MIDNIGHT - timedelta(days=9)
+    truth = true_counts(sentry, "team_event_counts", start, stats=["generated"])
+    assert counts(output, "team_event_counts") == truth
+
+
+def test_old_servers_are_asked_once_for_each_team(sync, sentry):
+    """All stats would be the same."""
+    sentry.flavour = FLAVOURS["self-hosted-9"]
+    sync("team_event_counts", stats=STATS, teams=["night-shift"])
+
+    assert len(sentry.asked("teams/.*/night-shift/stats/")) == 1
+
+
+def test_old_servers_cannot_count_generated_events_of_an_organization(
+    sync, sentry, caplog
+):
+    """The other stats arrive, with one warning."""
+    sentry.flavour = FLAVOURS["self-hosted-9"]
+    output = sync("organization_event_counts", stats=STATS, start_date="9d")
+
+    start = MIDNIGHT - timedelta(days=9)
+    assert counts(output, "organization_event_counts") == true_counts(
+        sentry, "organization_event_counts", start, stats=STATS[:3]
+    )
+    assert len(told(caplog, "cannot count the generated events")) == 1
+
+
+def test_a_stat_that_is_not_asked_for_is_not_missed(sync, sentry, caplog):
+    """No warning about what nobody wanted."""
+    sentry.flavour = FLAVOURS["self-hosted-9"]
+    sync("organization_event_counts", stats=["received"])
+
+    assert told(caplog, "cannot count the generated events") == []
+
+
+@pytest.mark.parametrize("stream", COUNTS[:2])
+def test_a_server_that_lacks_the_new_counts_is_told_of_once(
+    sync, sentry, caplog, stream
+):
+    """However many organizations and teams there are."""
+    sentry.flavour = FLAVOURS["self-hosted-9"]
+    sync(stream)
+
+    assert (
+        len(told(caplog, "does not have /organizations/{organization}/stats_v2")) == 1
+    )
+
+
+def test_a_server_without_counts_is_no_failure(sync, sentry, caplog):
+    """GlitchTip has none of them."""
+    sentry.flavour = FLAVOURS["glitchtip"]
+    output = sync(*COUNTS)
+
+    assert output.code == 0
+    assert len(told(caplog, "event_counts is missing on this server")) == 3
+
+
+# Runs that follow ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stream", COUNTS)
+def test_the_next_run_reads_the_last_two_intervals_again(
+    sync, sentry, monkeypatch, stream
+):
+    """The newest was not over, and the one before may still have grown."""
+    state = sync(stream).state
+    let_pass(sentry, monkeypatch, days=1)
+    output = sync(stream, state=state)
+
+    start = MIDNIGHT - timedelta(days=1)
+    assert counts(output, stream) == true_counts(sentry, stream, start)
+
+
+def test_a_stat_that_is_wanted_later_starts_from_the_beginning(
+    sync, sentry, monkeypatch
+):
+    """The others go on from where they are."""
+    state = sync("project_event_counts", projects=[PUMP]).state
+    let_pass(sentry, monkeypatch, days=1)
+    output = sync(
+        "project_event_counts",
+        state=state,
+        projects=[PUMP],
+        stats=["received", "rejected"],
+    )
+    stats = [row["stat"] for row in output.records("project_event_counts")]
+
+    assert (stats.count("received"), stats.count("rejected")) == (3, 91)
+
+
+def test_another_resolution_starts_from_the_beginning(sync, sentry, monkeypatch):
+    """Hours are not read because days were."""
+    state = sync("project_event_counts", projects=[PUMP]).state
+    let_pass(sentry, monkeypatch, hours=1)
+    output = sync(
+        "project_event_counts", state=state, projects=[PUMP], stats_resolution="1h"
+    )
+
+    assert len(output.records("project_event_counts")) == 7 * 24 + 1
+
+
+def test_counts_that_fail_half_way_go_on_from_there(sync, sentry):
+    """Each answer is kept, and so is its end."""
+    hours = {"stats_resolution": "1h", "start_date": "60d"}
+    here = at(f"organizations/{JURISDICTION}/stats_v2/")
+    sentry.fault(404, times=None, after=1, when=here)
+    chosen = {"organizations": [JURISDICTION]} | hours
+    state = sync("organization_event_counts", **chosen).state
+
+    entry = state["bookmarks"]["organization_event_counts"]["by_id"]
+    part = MIDNIGHT - timedelta(days=60) + timedelta(hours=1000)
+    assert entry[sentry.organization(JURISDICTION).id] == {
+        "received.1h": part.strftime("%Y-%m-%dT%H:%M:%SZ")
+    }

@@ -1,0 +1,246 @@
+"""The tap and a target as processes of their own, over a socket, in two runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import catalog_of
+from tests.organization import iso
+from tests.simulator import STREAMS, TOKEN, SentrySimulator, Token
+
+pytestmark = pytest.mark.end_to_end
+
+ROOT = Path(__file__).parents[1]
+TAP = [sys.executable, "-m", "tap_sentry"]
+
+#: What is read whole in each run.
+LISTS = {
+    "organizations",
+    "organization_projects",
+    "organization_repositories",
+    "organization_teams",
+    "projects",
+    "team_projects",
+    "project_users",
+}
+COUNTS = {name for name in STREAMS if name.endswith("_event_counts")}
+
+
+@pytest.fixture(scope="module")
+def target() -> str:
+    """The command of target-jsonl, which has an environment of its own."""
+    path = Path(
+        os.environ.get("TARGET_JSONL") or ROOT / ".venv-target" / "bin" / "target-jsonl"
+    )
+    if not path.exists():
+        pytest.fail(
+            f"target-jsonl is not at {path}: run `make test`, or say in TARGET_JSONL "
+            "where it is",
+            pytrace=False,
+        )
+    return str(path)
+
+
+@dataclass
+class Pipeline:
+    """`tap-sentry | target-jsonl`, as a shell runs it."""
+
+    target: str
+    folder: Path
+
+    def run(
+        self,
+        name: str,
+        config: dict[str, Any] | str,
+        *options: str | Path,
+        environment: dict[str, str] | None = None,
+    ) -> Loaded:
+        """Run both; what the target wrote goes into a folder of this name."""
+        folder = self.folder / name
+        folder.mkdir()
+        if not isinstance(config, str):
+            config = str(written(folder / "tap.json", config))
+        to = written(folder / "target.json", {"destination_path": str(folder)})
+        with (
+            (folder / "log").open("wb") as log,
+            (folder / "state.json").open("wb") as states,
+            subprocess.Popen(  # noqa: S603, these are ours
+                [*TAP, "--config", config, *options],
+                stdout=subprocess.PIPE,
+                stderr=log,
+                cwd=ROOT,
+                env=os.environ | (environment or {}),
+            ) as tap,
+        ):
+            loaded = subprocess.run(  # noqa: S603, likewise
+                [self.target, "--config", to],
+                stdin=tap.stdout,
+                stdout=states,
+                stderr=log,
+                check=False,
+            )
+        return Loaded(folder, (tap.returncode, loaded.returncode))
+
+
+@dataclass
+class Loaded:
+    """What one run left behind."""
+
+    folder: Path
+    codes: tuple[int, int]
+
+    def keys(self, stream: str) -> list[tuple[Any, ...]]:
+        """The primary keys in the files of a stream, sorted."""
+        names = next(
+            item["key_properties"]
+            for item in catalog_of()["streams"]
+            if item["stream"] == stream
+        )
+        return sorted(
+            tuple(json.loads(line)[name] for name in names)
+            for file in self.folder.glob(f"{stream}-*.jsonl")
+            for line in file.read_text().splitlines()
+        )
+
+    @property
+    def state(self) -> Path:
+        """A file with the last line that the target printed."""
+        *_, last = (self.folder / "state.json").read_text().splitlines()
+        return written(self.folder / "last.json", json.loads(last))
+
+    @property
+    def log(self) -> str:
+        """What a person saw."""
+        return (self.folder / "log").read_text()
+
+
+def written(path: Path, content: object) -> Path:
+    """A file with this JSON."""
+    path.write_text(json.dumps(content))
+    return path
+
+
+@pytest.fixture(scope="module")
+def pipeline(target, tmp_path_factory) -> Pipeline:
+    """Runs the tap into the target."""
+    return Pipeline(target, tmp_path_factory.mktemp("pipeline"))
+
+
+@dataclass
+class Runs:
+    """Two runs, the second with the state of the first."""
+
+    sentry: SentrySimulator
+    start: datetime
+    first: Loaded
+    second: Loaded
+
+
+@pytest.fixture(scope="module")
+def runs(pipeline) -> Runs:
+    """All streams twice; between the runs there is one more event."""
+    start = datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=1)
+    sentry = SentrySimulator(clock=lambda: start)
+    catalog = written(pipeline.folder / "catalog.json", catalog_of())
+    with sentry.served():
+        config = {"auth_token": TOKEN, "api_url": sentry.url, "end_date": iso(start)}
+        first = pipeline.run("first", config, "--catalog", catalog)
+        sentry.clock = lambda: start + timedelta(seconds=1)
+        sentry.add_event("telescope", sentry.project("telescope").issues[0], start)
+        config["end_date"] = iso(sentry.clock())
+        state = ("--state", first.state)
+        second = pipeline.run("second", config, "--catalog", catalog, *state)
+    return Runs(sentry, start, first, second)
+
+
+def test_the_first_run_brings_all_there_is(runs):
+    """Sixteen streams, each in files that equal what the server holds, once."""
+    truth = {
+        stream: sorted(runs.sentry.truth(stream, end=runs.start)) for stream in STREAMS
+    }
+
+    assert {stream: runs.first.keys(stream) for stream in STREAMS} == truth
+    assert all(truth.values())
+
+
+def test_the_next_run_brings_what_is_new_and_the_lookback(runs):
+    """An hour of what happened, two days of counts, and the lists."""
+    midnight = runs.start.replace(hour=0, minute=0, second=0)
+    since = {
+        stream: None
+        if stream in LISTS
+        else midnight - timedelta(days=1)
+        if stream in COUNTS
+        else runs.start - timedelta(hours=1)
+        for stream in STREAMS
+    }
+
+    assert {stream: runs.second.keys(stream) for stream in STREAMS} == {
+        stream: sorted(runs.sentry.truth(stream, start))
+        for stream, start in since.items()
+    }
+    assert len(runs.second.keys("project_events")) < 20
+
+
+def test_both_runs_end_well(runs):
+    """The tap's code and the target's."""
+    assert (runs.first.codes, runs.second.codes) == ((0, 0), (0, 0))
+
+
+def test_all_settings_can_come_from_the_environment(pipeline):
+    """For those who keep no file with a token."""
+    with SentrySimulator().served() as sentry:
+        environment = {
+            "TAP_SENTRY_AUTH_TOKEN": TOKEN,
+            "TAP_SENTRY_API_URL": sentry.url,
+            "TAP_SENTRY_ORGANIZATIONS": '["sternwarte"]',
+            "TAP_SENTRY_START_DATE": "3d",
+        }
+        loaded = pipeline.run("environment", "ENV", environment=environment)
+        key = sentry.organization("sternwarte").id
+
+    assert loaded.codes == (0, 0)
+    assert loaded.keys("organizations") == [(key,)]
+    assert len(loaded.keys("organization_event_counts")) == 4
+
+
+def test_a_server_that_closes_connections_is_read_without_a_word(pipeline):
+    """Sentry 9 does so after each answer; it is no failure of a request."""
+    catalog = written(pipeline.folder / "events.json", catalog_of("project_events"))
+    with SentrySimulator(flavour="self-hosted-9", page_size=20).served() as sentry:
+        config = {"auth_token": TOKEN, "api_url": sentry.url, "concurrency": 2}
+        loaded = pipeline.run("closing", config, "--catalog", catalog)
+        truth = sorted(sentry.truth("project_events"))
+
+    assert (loaded.codes, loaded.keys("project_events")) == ((0, 0), truth)
+    assert "again" not in loaded.log
+
+
+@pytest.mark.parametrize(
+    ("token", "says"),
+    [
+        (Token(expired=True), "refuses the auth_token (Token expired)"),
+        (Token(frozenset({"org:read"})), "needs a token with the scope"),
+    ],
+    ids=["expired", "few scopes"],
+)
+def test_a_refusal_is_told_without_a_traceback_and_without_the_token(
+    pipeline, request, token, says
+):
+    """What a person reads on the terminal, and the code that a scheduler sees."""
+    with SentrySimulator(tokens={TOKEN: token}).served() as sentry:
+        config = {"auth_token": TOKEN, "api_url": sentry.url}
+        loaded = pipeline.run(request.node.callspec.id, config)
+
+    assert loaded.codes == (1, 0)
+    assert says in loaded.log
+    assert [word for word in ("Traceback", TOKEN) if word in loaded.log] == []

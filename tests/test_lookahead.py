@@ -1,0 +1,124 @@
+"""Concurrency: faster, and nothing else."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import timedelta
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.conftest import NOW, Output, catalog_of, run
+from tests.organization import generated
+from tests.simulator import TOKEN, Limit, SentrySimulator
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FLAVOURS = ("saas", "self-hosted-24", "self-hosted-9", "glitchtip")
+
+
+def read(sentry: SentrySimulator, concurrency: int, **settings: Any) -> Output:
+    """Read all sixteen streams."""
+    config = {"auth_token": TOKEN, "api_url": sentry.url, "concurrency": concurrency}
+    return run({**config, **settings}, catalog_of())
+
+
+def lines(output: Output) -> list[dict[str, Any]]:
+    """SCHEMA and RECORD lines without the instants of extraction."""
+    return [
+        {name: value for name, value in message.items() if name != "time_extracted"}
+        for message in output.messages
+        if message["type"] != "STATE"
+    ]
+
+
+def asked(sentry: SentrySimulator) -> Counter[str]:
+    """How often each address was asked for."""
+    return Counter(f"{r.path}?{sorted(r.params.items())}" for r in sentry.requests)
+
+
+@pytest.fixture(params=FLAVOURS)
+def server(request: pytest.FixtureRequest) -> Iterator[SentrySimulator]:
+    """A small Sentry of each kind, over a socket."""
+    page_size = None if request.param == "glitchtip" else 2
+    simulator = SentrySimulator(
+        clock=lambda: NOW, flavour=request.param, page_size=page_size
+    )
+    with simulator.served():
+        yield simulator
+
+
+def test_concurrency_changes_neither_output_nor_state(server: SentrySimulator) -> None:
+    """Sixteen requests at once give the same lines and the same final state as one."""
+    one = read(server, 1)
+
+    many = read(server, 16)
+
+    assert lines(many) == lines(one)
+    assert many.state == one.state
+    assert (many.code, one.code) == (0, 0)
+
+
+def test_nothing_is_asked_twice_in_a_run(sentry: SentrySimulator) -> None:
+    """Only the two streams that want full events ask for the same bodies."""
+    read(sentry, 16, full_events=True)
+
+    twice = {address for address, times in asked(sentry).items() if times > 1}
+
+    assert twice
+    assert all("full" in address for address in twice)
+
+
+def test_light_events_are_asked_for_once(sentry: SentrySimulator) -> None:
+    """Without full events no address at all is asked for twice."""
+    read(sentry, 16)
+
+    assert max(asked(sentry).values()) == 1
+
+
+def test_no_more_requests_are_under_way_than_the_setting_says() -> None:
+    """Requests overlap, up to the setting."""
+    simulator = SentrySimulator(clock=lambda: NOW, latency=0.02)
+    with simulator.served():
+        read(simulator, 4)
+
+    assert max(simulator.concurrency.values()) <= 4
+    assert sum(request.overlapped for request in simulator.requests) > 20
+
+
+def test_limits_that_headers_foretell_are_never_run_into() -> None:
+    """One project event list at a time and twenty in a window; the rest goes on."""
+    template = "projects/{org}/{project}/events/"
+    simulator = SentrySimulator(
+        generated(organizations=1, projects=4, issues=8, events=200, now=NOW),
+        page_size=5,
+        rate_limits={template: Limit(limit=20, window=1, concurrent=1)},
+    )
+    with simulator.served():
+        output = read(simulator, 16, start_date="2026-01-01")
+
+    assert output.code == 0
+    assert simulator.refused == 0
+    assert simulator.counts[template] > 40
+    assert simulator.concurrency[template] == 1
+
+
+def test_a_wait_for_a_limit_holds_no_place_of_other_requests() -> None:
+    """While project events wait, other lists are read."""
+    template = "projects/{org}/{project}/events/"
+    simulator = SentrySimulator(
+        generated(organizations=1, projects=3, issues=6, events=60, now=NOW),
+        page_size=5,
+        rate_limits={template: Limit(limit=4, window=1, concurrent=1)},
+    )
+    with simulator.served():
+        read(simulator, 2, start_date="2026-01-01")
+
+    waited = [r.time for r in simulator.requests if r.template == template]
+    gap = max(pairwise(waited), key=lambda pair: pair[1] - pair[0])
+    others = [r for r in simulator.requests if gap[0] < r.time < gap[1]]
+
+    assert gap[1] - gap[0] > timedelta(seconds=0.3)
+    assert others
