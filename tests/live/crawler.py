@@ -267,8 +267,11 @@ class Crawl:
         self.count("project_event_counts", names, key)
         full = {**self.window, "full": "true"}
         self.events("project", key, names, (f"{PROJECT}/events/", full))
-        for issue in self.issues(names):
-            self.keys["project_issues"].add((key[0], issue))
+        for row in self.issues(names):
+            issue = row["id"]
+            if self.is_seen(row):
+                self.keys["project_issues"].add((key[0], issue))
+            # Of the others too: on old servers `lastSeen` can be before the last event.
             self.events(
                 "issue",
                 key,
@@ -277,21 +280,26 @@ class Crawl:
                 ("issues/{issue}/events/", full),
             )
 
-    def issues(self, names: Mapping[str, str]) -> list[str]:
-        """The ids of the issues of a project, of every status."""
+    def issues(self, names: Mapping[str, str]) -> list[Row]:
+        """The issues of a project, of every status."""
         params = {"query": "", "limit": 100}
         of_project = {**params, **self.window, "project": names["project_id"]}
-        rows = self.rows(
-            names,
-            (f"{ORGANIZATION}/issues/", of_project),
-            (f"{PROJECT}/issues/", params),
+        return list(
+            self.rows(
+                names,
+                (f"{ORGANIZATION}/issues/", of_project),
+                (f"{PROJECT}/issues/", params),
+            )
         )
-        return [
-            row["id"]
-            for row in rows
-            if parse(row["firstSeen"]) < self.server.end
-            and parse(row["lastSeen"]) >= (self.server.start or BEGINNING)
-        ]
+
+    def is_seen(self, issue: Row) -> bool:
+        """Whether an issue may have had events in what is read."""
+        start = self.server.start or BEGINNING
+        lived = issue.get("lifetime") or issue
+        return (
+            parse(lived["firstSeen"]) < self.server.end
+            and parse(lived["lastSeen"]) >= start
+        )
 
     def events(
         self, parent: str, key: Key, names: Mapping[str, str], *ways: Way

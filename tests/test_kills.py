@@ -1,0 +1,282 @@
+"""The real command, killed at random moments and resumed, loses nothing.
+
+Each run resumes with the last STATE line of its own output; what all of them wrote goes
+into files by way of target-jsonl, and is compared with one run that was left alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import catalog_of
+from tests.organization import generated
+from tests.simulator import TOKEN, SentrySimulator
+
+pytestmark = pytest.mark.end_to_end
+
+ROOT = Path(__file__).parents[1]
+KILLS = 20
+PAGE = 10
+#: The streams that resume within a project.
+SCANNED = (
+    "project_events",
+    "project_event_entries",
+    "issue_events",
+    "issue_event_entries",
+    "project_feedback",
+)
+STREAMS = (
+    *SCANNED,
+    "organizations",
+    "organization_projects",
+    "project_issues",
+    "project_event_counts",
+)
+
+
+@pytest.fixture(scope="module")
+def target():
+    """The command of target-jsonl."""
+    path = Path(
+        os.environ.get("TARGET_JSONL") or ROOT / ".venv-target" / "bin" / "target-jsonl"
+    )
+    if not path.exists():
+        pytest.fail(
+            f"target-jsonl is not at {path}: run `make test`, or say in TARGET_JSONL "
+            "where it is",
+            pytrace=False,
+        )
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def sentry():
+    """A Sentry whose newest events are older than the lookback."""
+    organizations = generated(
+        organizations=1,
+        teams=1,
+        projects=3,
+        issues=45,
+        events=900,
+        now=datetime.now(UTC) - timedelta(hours=2),
+        full_kilobytes=1,
+    )
+    simulator = SentrySimulator(organizations, latency=0.005, page_size=PAGE)
+    with simulator.served():
+        yield simulator
+
+
+@dataclass
+class Run:
+    """What one process wrote, and how it ended."""
+
+    #: The whole lines; a kill can cut the last.
+    lines: list[bytes]
+    code: int
+    log: str
+    messages: list[dict] = field(init=False)
+
+    def __post_init__(self):
+        self.messages = [json.loads(line) for line in self.lines]
+
+    @property
+    def state(self):
+        """The last STATE."""
+        states = [m["value"] for m in self.messages if m["type"] == "STATE"]
+        return states[-1] if states else None
+
+    def rows(self):
+        """Stream, key and record of each row, and whether a STATE followed it."""
+        names = {
+            message["stream"]: message["key_properties"]
+            for message in self.messages
+            if message["type"] == "SCHEMA"
+        }
+        kinds = [message["type"] for message in self.messages]
+        last = len(kinds) - 1 - kinds[::-1].index("STATE") if "STATE" in kinds else 0
+        for index, message in enumerate(self.messages):
+            if message["type"] == "RECORD":
+                stream, record = message["stream"], message["record"]
+                key = tuple(record[name] for name in names[stream])
+                yield stream, key, record, index < last
+
+
+@pytest.fixture
+def tap(sentry, tmp_path):
+    """Run the command, which gets a signal after so many requests."""
+    numbers = count(1)
+
+    def tap(*streams, state=None, kill=None, after=None, delay=0.0):
+        folder = tmp_path / str(next(numbers))
+        folder.mkdir()
+        files = {
+            "config": {"auth_token": TOKEN, "api_url": sentry.url},
+            "catalog": catalog_of(*streams),
+        }
+        if state is not None:
+            files["state"] = state
+        command = [sys.executable, "-m", "tap_sentry"]
+        for name, content in files.items():
+            path = folder / f"{name}.json"
+            path.write_text(json.dumps(content), "utf-8")
+            command += [f"--{name}", str(path)]
+        asked, answer = count(1), SentrySimulator.answer
+
+        def answered(method, url, headers):
+            if next(asked) == after and kill:
+                threading.Timer(delay, process.send_signal, (kill,)).start()
+            return answer(sentry, method, url, headers)
+
+        sentry.answer = answered
+        with (
+            (folder / "out").open("wb") as out,
+            (folder / "log").open("wb") as log,
+            subprocess.Popen(command, stdout=out, stderr=log, cwd=ROOT) as process,
+        ):
+            code = process.wait(60)
+        whole = (folder / "out").read_bytes().rpartition(b"\n")[0]
+        return Run(whole.splitlines(), code, (folder / "log").read_text("utf-8"))
+
+    return tap
+
+
+@pytest.fixture
+def load(target, tmp_path):
+    """Load lines into files; gives the rows of each stream."""
+
+    def load(name, lines):
+        folder = tmp_path / name
+        folder.mkdir()
+        config = folder / "config.json"
+        config.write_text(json.dumps({"destination_path": str(folder)}))
+        subprocess.run(
+            [target, "--config", str(config)],
+            input=b"\n".join(lines) + b"\n",
+            check=True,
+            capture_output=True,
+        )
+        return {
+            path.name.partition("-")[0].removesuffix(".jsonl"): [
+                json.loads(line) for line in path.read_text("utf-8").splitlines()
+            ]
+            for path in folder.glob("*.jsonl")
+        }
+
+    return load
+
+
+def by_key(run, rows):
+    """The rows of each stream by their keys, the last of each."""
+    names = {
+        message["stream"]: message["key_properties"]
+        for message in run.messages
+        if message["type"] == "SCHEMA"
+    }
+    return {
+        stream: {tuple(row[name] for name in names[stream]): row for row in found}
+        for stream, found in rows.items()
+    }
+
+
+def written_again(run, acknowledged):
+    """Rows of each stream and project that a STATE of a former run had followed."""
+    again = defaultdict(set)
+    for stream, key, record, _ in run.rows():
+        if stream in SCANNED and key in acknowledged[stream]:
+            again[stream, record["project_id"]].add(key[:3])
+    return Counter({place: len(rows) for place, rows in again.items()})
+
+
+def test_killed_twenty_times_nothing_is_lost(sentry, tap, load):
+    chance = random.Random(20)  # noqa: S311 - nothing is secret here
+    before = len(sentry.requests)
+    clean = tap(*STREAMS)
+    requests = len(sentry.requests) - before
+    assert clean.code == 0, clean.log
+
+    state, runs, twice = None, [], Counter()
+    acknowledged = defaultdict(set)
+    for number in range(KILLS + 1):
+        kill = (signal.SIGKILL, signal.SIGTERM)[number % 2] if number < KILLS else None
+        run = tap(
+            *STREAMS,
+            state=state,
+            kill=kill,
+            # All kills together are to come about as far as the clean run.
+            after=chance.randint(1, max(8, 3 * requests // KILLS)),
+            delay=chance.random() / 20,
+        )
+        assert run.code == {
+            signal.SIGKILL: -signal.SIGKILL,
+            signal.SIGTERM: 128 + signal.SIGTERM,
+            None: 0,
+        }[kill], (number, run.log)
+        again = written_again(run, acknowledged)
+        twice.update(again)
+        # Two pages of each project; dates are random, so no ties to speak of.
+        assert all(rows <= 2 * PAGE for rows in again.values()), (number, again)
+        for stream, key, _, is_acknowledged in run.rows():
+            if is_acknowledged:
+                acknowledged[stream].add(key)
+        state = run.state or state
+        runs.append(run)
+
+    wanted = by_key(clean, load("clean", clean.lines))
+    found = load("killed", [line for run in runs for line in run.lines])
+    rows = {stream: len(found[stream]) for stream in SCANNED}
+    print(  # noqa: T201 - with `pytest -s`
+        f"{requests} requests of a clean run, "
+        f"{len(sentry.requests) - before - requests} of {KILLS} killed ones and a last;"
+        f" rows {rows}, written again {sum(twice.values())}, "
+        f"the most of one stream and project {max(twice.values(), default=0)}"
+    )
+    kept = by_key(runs[-1], found)
+    assert kept.keys() == wanted.keys()
+    for stream, wanted_rows in wanted.items():
+        assert kept[stream].keys() == wanted_rows.keys(), stream
+        if stream in SCANNED:
+            assert kept[stream] == wanted_rows, stream
+
+
+@pytest.mark.parametrize(
+    ("kill", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
+)
+def test_a_signal_ends_with_a_state_that_fits_the_rows(kill, code, sentry, tap):
+    run = tap("project_events", kill=kill, after=25)
+
+    assert run.code == code
+    assert run.messages[-1]["type"] == "STATE"
+    assert "Traceback" not in run.log
+    rows = defaultdict(list)
+    for _, _, record, _ in run.rows():
+        rows[record["project_id"]].append(datetime.fromisoformat(record["dateCreated"]))
+    assert rows
+    entries = run.state["bookmarks"]["project_events"]["by_id"]
+    for project, dates in rows.items():
+        entry = entries.get(project, {})
+        events = sentry.project(project).events
+        kept = [e for e in events.newest(datetime.now(UTC) - timedelta(days=90))]
+        kept = [e for e in kept if e.created < datetime.now(UTC)]
+        if "bookmark" in entry:
+            assert len(dates) == len(kept)
+        elif entry:
+            reached = datetime.fromisoformat(entry["scan"][0]["at"])
+            # All down to there is written; less than a page lies below.
+            newer = [e for e in kept if e.created >= reached + timedelta(seconds=1)]
+            assert sum(date > reached for date in dates) >= len(newer)
+            assert sum(date < reached for date in dates) < PAGE
+        else:
+            assert len(dates) < PAGE
