@@ -295,7 +295,7 @@ class Fetcher:
                 BROWN_OUT,
                 response.headers.get("X-Sentry-Replacement-Endpoint", "not named"),
             )
-        delay = max(next(call.delays), 1.0)
+        delay = max(next(call.delays), limits.FIRST_DELAY)
         return delay if now + delay < until else None
 
 

@@ -120,6 +120,9 @@ class Gate:
             return 0.0
         if self.limit is not None and not self.in_new_window:
             opens = self.reset - (self.clock or 0.0)
+            if opens - now > LONGEST_WINDOW:
+                opens = now + LONGEST_WINDOW
+                self.reset = opens + (self.clock or 0.0)
             if now < opens:
                 return opens - now
             # Those under way may be counted in the new window.

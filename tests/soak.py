@@ -162,6 +162,7 @@ def quick() -> Iterator[pytest.MonkeyPatch]:
         patch.setattr(limits, "LONGEST_DELAY", 0.01)
         patch.setattr(limits, "LONGEST_WINDOW", 0.05)
         patch.setattr(fetching, "BROWN_OUT", 0.1)
+        patch.setattr(fetching, "REFUSALS", 8)
         patch.setattr(SentryStream, "timeout", 0.25)
         yield patch
 
@@ -197,8 +198,12 @@ class Run(Output):
                 yield (stream, *(record[name] for name in keys[stream])), record
 
     def without_state(self) -> list[dict[str, Any]]:
-        """The messages that do not depend on time."""
-        return [m for m in self.messages if m["type"] != "STATE"]
+        """The messages in the order written, without what depends on the clock."""
+        return [
+            {name: value for name, value in message.items() if name != "time_extracted"}
+            for message in self.messages
+            if message["type"] != "STATE"
+        ]
 
     @property
     def last_state(self) -> dict[str, Any] | None:

@@ -17,7 +17,7 @@ import os
 import sys
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
 
@@ -156,6 +156,32 @@ RUNS = st.builds(
 )
 #: What happens, how much time goes by, then a run.
 CHAPTERS = st.tuples(st.lists(HAPPENINGS, max_size=6), PAUSES, RUNS)
+
+
+@dataclass(frozen=True)
+class History:
+    """What there was at first, and what happened then, on a kind of server."""
+
+    flavour: str
+    resolution: str
+    concurrency: int
+    past: list[Events]
+    chapters: list[tuple[list[Any], Pause, Run]]
+
+
+HISTORIES = st.sampled_from(sorted(FLAVOURS)).flatmap(
+    lambda flavour: st.builds(
+        History,
+        flavour=st.just(flavour),
+        # Sentry 9 keeps hours for a week, which a long history leaves behind.
+        resolution=st.sampled_from(
+            ("1d",) if flavour == "self-hosted-9" else ("1d", "1h")
+        ),
+        concurrency=st.sampled_from((1, 1, 3)),
+        past=st.lists(PAST, min_size=8, max_size=16),
+        chapters=st.lists(CHAPTERS, min_size=1, max_size=5),
+    )
+)
 
 
 class UnansweredError(Exception):
@@ -411,7 +437,7 @@ class Story:
     def check_all(self):
         """The union of all output is what the server has."""
         for stream in STREAMS:
-            window = {"start": START, "end": self.now}
+            window: dict[str, Any] = {"start": START, "end": self.now}
             if stream in COUNTS:
                 window |= {"stats": STATS, "resolution": self.resolution}
             truth = self.sentry.records(stream, **window)
@@ -507,22 +533,12 @@ def figures():
     # To shrink a history takes minutes.
     phases=set(Phase) if IS_LONG else {Phase.explicit, Phase.generate},
 )
-@given(
-    flavour=st.sampled_from(sorted(FLAVOURS)),
-    resolution=st.sampled_from(("1d", "1h")),
-    concurrency=st.sampled_from((1, 1, 3)),
-    past=st.lists(PAST, min_size=8, max_size=16),
-    chapters=st.lists(CHAPTERS, min_size=1, max_size=5),
-)
-def test_the_union_of_all_runs_is_what_the_server_has(
-    flavour, resolution, concurrency, past, chapters, figures
-):
-    # Sentry 9 keeps hours for a week only, which a long history leaves behind.
-    resolution = "1d" if flavour == "self-hosted-9" else resolution
-    story = Story(flavour, resolution, concurrency)
-    for step in past:
+@given(history=HISTORIES)
+def test_the_union_of_all_runs_is_what_the_server_has(history, figures):
+    story = Story(history.flavour, history.resolution, history.concurrency)
+    for step in history.past:
         story.happens(step)
-    for happenings, pause, run in chapters:
+    for happenings, pause, run in history.chapters:
         for step in (*happenings, pause, run):
             story.happens(step)
 
@@ -530,13 +546,18 @@ def test_the_union_of_all_runs_is_what_the_server_has(
     last = story.run(Run(refresh="0s"))
 
     assert last.code == 0
+    assert {
+        date
+        for (stream, _, _), date in bookmarks(story.state).items()
+        if stream not in COUNTS
+    } == {story.now}
     story.check_all()
     for stream, number in story.twice.items():
-        name = f"most twice, {flavour}, {stream}"
+        name = f"most twice, {story.flavour}, {stream}"
         figures[name] = max(figures[name], number)
     figures["histories"] += 1
     figures["runs"] += story.runs
     figures["late beyond the lookback"] += len(story.excused)
     seen = {key[2] for key in story.written["project_events"]}
     figures["of these arrived"] += len(seen & story.excused.keys())
-    event(flavour)
+    event(story.flavour)

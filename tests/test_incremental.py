@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from tap_sentry.tap import TapSentry
 from tests.conftest import NOW, Output, catalog_of, run
-from tests.organization import Builder, Feedback, generated
+from tests.organization import Builder, Event, Feedback, generated
 from tests.simulator import TOKEN, SentrySimulator
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -502,6 +502,7 @@ def test_an_issue_that_moves_up_while_the_list_is_read_is_not_lost(
         issue = sentry.add_issue("shop-0", f"Error: {number}")
         fill(sentry, [NOW - number * DAY - HOUR, NOW - 9 * DAY], issue=issue)
     moving, answer = issue, sentry.answer
+    added: list[Event] = []
 
     def answered(method, url, headers):
         found = answer(method, url, headers)
@@ -509,7 +510,6 @@ def test_an_issue_that_moves_up_while_the_list_is_read_is_not_lost(
             added.append(sentry.add_event("shop-0", moving, NOW - HOUR / 2))
         return found
 
-    added = []
     sentry.answer = answered
     first = tap("project_issues", "issue_events")
     clock.go(hours=2)
@@ -867,7 +867,7 @@ def test_state_lines_are_far_apart(serve):
 
 
 @pytest.mark.usefixtures("unhurried")
-def test_the_state_grows_with_the_projects_and_with_nothing_else(serve):
+def test_the_state_grows_with_the_projects_and_with_nothing_else():
     """Linear in bytes; in time too, which is compared with a wide margin."""
     found = {}
     for number in (100, 300, 1000):
@@ -901,7 +901,7 @@ def test_the_state_grows_with_the_projects_and_with_nothing_else(serve):
     assert found[1000][2] <= 3 * found[100][2]
 
 
-def test_the_state_does_not_grow_with_events_or_issues(serve):
+def test_the_state_does_not_grow_with_events_or_issues():
     sizes = []
     for number in (1, 10):
         organizations = generated(

@@ -153,8 +153,9 @@ def test_a_forbidden_project_is_skipped_and_listed(sync, sentry, caplog):
     sentry.forbid(PUMP)
     output = sync("project_events", "project_users")
 
-    assert told(caplog, "project_events skipped", PUMP, FORBIDDEN)
-    assert told(caplog, "project_users skipped", PUMP, FORBIDDEN)
+    path = f"sentry.io/api/0/projects/{JURISDICTION}/{PUMP}"
+    assert told(caplog, "project_events skipped", f"{path}/events/", FORBIDDEN)
+    assert told(caplog, "project_users skipped", f"{path}/users/", FORBIDDEN)
     assert output.code == 0
     assert {
         stream: set(output.keys(stream))

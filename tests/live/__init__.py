@@ -7,7 +7,7 @@ SENTRY_URL, SENTRY_TOKEN
 SENTRY_ORGANIZATIONS
     Slugs, separated by commas; without it, all that the token can list.
 SENTRY_START
-    The day from which on to read, for a server that holds a lot.
+    The day from which on to read, for a server that holds a lot; not with a truth.
 SENTRY_TRUTH
     A folder of CSV files with what the server really holds, see `truth.py`.
 SENTRY_TOKEN_ORG_ONLY, SENTRY_TOKEN_NO_EVENT, SENTRY_TOKEN_NONE, SENTRY_TOKEN_EXPIRED

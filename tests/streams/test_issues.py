@@ -236,6 +236,16 @@ def test_an_issue_that_is_gone_is_skipped_and_listed(sync, sentry, caplog):
     assert output.code == 0
 
 
+def test_a_list_that_is_refused_is_not_asked_for_again(sync, sentry, caplog):
+    """The streams of the events are skipped with their issues."""
+    selected = ("project_issues", "issue_events", "issue_event_entries")
+    sentry.fault(403, times=None, when=at(LISTS))
+    sync(*selected, projects=["telescope"])
+
+    assert len(lists(sentry)) == 1
+    assert all(told(caplog, f"{stream} skipped", "telescope") for stream in selected)
+
+
 # Single issues ------------------------------------------------------------------------
 
 
