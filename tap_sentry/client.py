@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 
 Context: TypeAlias = "Mapping[str, Any]"
 
+#: Columns that the tap adds, whatever a server sends under their names.
+ADDED = frozenset({"organization_id", "project_id", "team_id", "issue_id"})
+
 HEADERS = {"Accept": "application/json"}
 
 #: Bytes of a body that are read at once.
@@ -104,7 +107,7 @@ class SentryStream(RESTStream[str]):
         """Prepare the columns."""
         super().__init__(tap)
         self.tap = tap
-        self.project = records.Projection(self.row_schema, self.renamed)
+        self.project = records.Projection(self.row_schema, self.renamed, ADDED)
 
     @property
     def row_schema(self) -> Mapping[str, Any]:
@@ -221,7 +224,9 @@ class SentryStream(RESTStream[str]):
         if status == HTTPStatus.FORBIDDEN:
             kind = errors.json_object(response).get("error_type")
             raise errors.ForbiddenError(
-                message, is_unavailable_feature=kind == "unavailable_feature"
+                message,
+                self.needed_scopes,
+                is_unavailable_feature=kind == "unavailable_feature",
             )
         if status == HTTPStatus.GONE:
             raise errors.BrownOutError(message, response)
@@ -233,8 +238,12 @@ class SentryStream(RESTStream[str]):
         if self.is_missing(response):
             raise errors.MissingEndpointError(message)
         if response.is_redirect:
+            target = urljoin(response.url, response.headers["Location"])
+            if origin(target) == origin(response.url):
+                msg = f"GET {at}: it redirects without an end"
+                raise SkippableAPIError(msg)
             msg = (
-                f"{at} redirects to {origin_of(response.headers['Location'])}, which "
+                f"{at} redirects to {origin_of(target)}, which "
                 "the token is not sent to: set api_url to the address of Sentry itself"
             )
             raise FatalAPIError(msg)
@@ -617,7 +626,7 @@ class NamedStream(SentryStream):
 def origin_of(location: str) -> str:
     """Where a redirect leads, without path and query."""
     parts = urlsplit(location)
-    return f"{parts.scheme}://{parts.netloc}" if parts.netloc else "another page"
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def origin(url: str) -> tuple[str, str | None, int | None]:

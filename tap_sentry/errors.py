@@ -22,9 +22,16 @@ from tap_sentry.records import DamagedBodyError, decode_any
 class ForbiddenError(FatalAPIError):
     """Sentry refuses this token one resource."""
 
-    def __init__(self, message: str, *, is_unavailable_feature: bool = False) -> None:
-        """Say whether it is the plan, not the token, that lacks something."""
+    def __init__(
+        self,
+        message: str,
+        scopes: tuple[str, ...],
+        *,
+        is_unavailable_feature: bool = False,
+    ) -> None:
+        """Say which scopes would do, or that it is the plan that lacks something."""
         super().__init__(message)
+        self.scopes = scopes
         self.is_unavailable_feature = is_unavailable_feature
 
 

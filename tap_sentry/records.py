@@ -107,7 +107,13 @@ def clean(value: Any) -> Any:
 
 def value(raw: Any) -> Any:
     """The Python value of a column."""
-    return _ANY.decode(raw) if type(raw) is Raw else raw
+    if type(raw) is not Raw:
+        return raw
+    try:
+        return _ANY.decode(raw)
+    except (msgspec.DecodeError, RecursionError):
+        # A number that is out of range, such as 1e999.
+        return clean(json.loads(bytes(raw)))
 
 
 def decoded(row: Row) -> Row:
@@ -212,7 +218,7 @@ _FITS: Mapping[str, tuple[bytes, Fit]] = {
     "string": (b'"n', as_text),
     "date-time": (b'"n', as_instant),
     "integer": (b"n", as_integer),
-    "number": (b"n-0123456789", as_number),
+    "number": (b"n", as_number),
     "boolean": (b"tfn", as_boolean),
     "object": (b"{n", as_object),
     "array of object": (b"n", as_objects),
@@ -237,13 +243,22 @@ def kind(schema: Mapping[str, Any]) -> str:
 class Projection:
     """Cuts a row to the columns of a schema, each with its one type."""
 
-    def __init__(self, schema: Mapping[str, Any], renamed: Mapping[str, str]) -> None:
-        """Prepare the columns; `renamed` maps other names of a column to it."""
+    def __init__(
+        self,
+        schema: Mapping[str, Any],
+        renamed: Mapping[str, str],
+        added: frozenset[str] = frozenset(),
+    ) -> None:
+        """Prepare the columns.
+
+        `renamed` maps other names of a column to it; what is sent under the name of an
+        `added` column is not that column.
+        """
         self._columns: dict[str, tuple[str, bytes, tuple[bytes, ...], Fit]] = {}
         properties = schema["properties"]
         for sent in (*properties, *renamed):
             column = renamed.get(sent, sent)
-            if column not in properties:
+            if column not in properties or column in added:
                 continue
             column_kind = kind(properties[column])
             passing, fit = _FITS[column_kind]

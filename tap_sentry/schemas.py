@@ -5,52 +5,11 @@ Columns keep Sentry's own spelling; those that the tap adds are snake_case.
 
 from singer_sdk import typing as th
 
-#: An object whose fields Sentry does not promise.
-ANY_OBJECT = th.ObjectType(additional_properties=True)
+#: An object whose fields Sentry does not promise. Without the key `properties`, which
+#: `ObjectType` would write, flattening keeps it as one column of JSON.
+ANY_OBJECT = th.CustomType({"type": ["object", "null"], "additionalProperties": True})
 ANY_OBJECTS = th.ArrayType(ANY_OBJECT)
-STRINGS = th.ArrayType(th.StringType)
-
-ID_AND_NAME = th.ObjectType(
-    th.Property("id", th.StringType),
-    th.Property("name", th.StringType),
-)
-
-AVATAR = th.ObjectType(
-    th.Property("avatarType", th.StringType),
-    th.Property("avatarUuid", th.StringType),
-    th.Property("avatarUrl", th.StringType),
-)
-
-PROJECT_REF = th.ObjectType(
-    th.Property("id", th.StringType),
-    th.Property("slug", th.StringType),
-    th.Property("name", th.StringType),
-    th.Property("platform", th.StringType),
-)
-
-TEAM_REF = th.ObjectType(
-    th.Property("id", th.StringType),
-    th.Property("slug", th.StringType),
-    th.Property("name", th.StringType),
-)
-
-#: Whom an event happened to.
-USER = th.ObjectType(
-    th.Property("id", th.StringType),
-    th.Property("email", th.StringType),
-    th.Property("username", th.StringType),
-    th.Property("ip_address", th.StringType),
-    th.Property("name", th.StringType),
-    th.Property("geo", ANY_OBJECT),
-    th.Property("data", ANY_OBJECT),
-)
-
-TAGS = th.ArrayType(
-    th.ObjectType(
-        th.Property("key", th.StringType),
-        th.Property("value", th.StringType),
-    )
-)
+STRINGS = th.ArrayType(th.CustomType({"type": ["string", "null"]}))
 
 #: What every list of projects sends.
 PROJECT_COLUMNS = (
@@ -92,12 +51,12 @@ PROJECT_COLUMNS = (
 #: `stats`, `transactionStats` and `sessionStats` only when asked to.
 PROJECT_SUMMARY_COLUMNS = (
     *PROJECT_COLUMNS,
-    th.Property("team", TEAM_REF, description="One of `teams`."),
-    th.Property("teams", th.ArrayType(TEAM_REF)),
+    th.Property("team", ANY_OBJECT, description="One of `teams`."),
+    th.Property("teams", ANY_OBJECTS),
     th.Property("platforms", STRINGS, description="Platforms of the events seen."),
     th.Property("environments", STRINGS),
     th.Property("hasUserReports", th.BooleanType),
-    th.Property("latestRelease", th.ObjectType(th.Property("version", th.StringType))),
+    th.Property("latestRelease", ANY_OBJECT),
     th.Property("latestDeploys", ANY_OBJECT, description="By environment."),
 )
 
@@ -115,8 +74,8 @@ EVENT_COLUMNS = (
     th.Property("culprit", th.StringType),
     th.Property("platform", th.StringType),
     th.Property("dateCreated", th.DateTimeType, description="By the client's clock."),
-    th.Property("user", USER),
-    th.Property("tags", TAGS),
+    th.Property("user", ANY_OBJECT),
+    th.Property("tags", ANY_OBJECTS),
     th.Property("metadata", ANY_OBJECT),
     # Documented as text; Sentry sends the attachment.
     th.Property("crashFile", ANY_OBJECT),
@@ -165,4 +124,5 @@ EVENT_NAMES = {
     "group_id": "groupID",
     "date_created": "dateCreated",
     "date_received": "dateReceived",
+    "project_id": "projectID",
 }

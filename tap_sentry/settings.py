@@ -26,6 +26,7 @@ _T = TypeVar("_T")
 STATS = ("received", "rejected", "blacklisted", "generated")
 RESOLUTIONS = {"1d": windows.DAY, "1h": timedelta(hours=1)}
 MAX_CONCURRENCY = 32
+LONGEST = 3650 * windows.DAY
 
 _NAMES = th.ArrayType(th.StringType)
 
@@ -296,7 +297,7 @@ def resolve(config: Mapping[str, Any], now: datetime) -> Settings:
         if set(name) & set("!*?"):
             reader.errors.append(f"organizations: {name!r} is neither slug, id nor URL")
     for issue in settings.issue_ids:
-        if not issue.isdecimal():
+        if not (issue.isascii() and issue.isdecimal()):
             reader.errors.append(f"issue_ids: {issue!r} is not the number of an issue")
     if reader.errors:
         raise BadSettings(reader.errors)
@@ -390,7 +391,10 @@ class _Reader:
 
     def duration(self, name: str) -> timedelta:
         """A duration such as `1h`."""
-        return self.read(name, windows.parse_duration) or timedelta()
+        found = self.read(name, windows.parse_duration) or timedelta()
+        if found > LONGEST:
+            self.errors.append(f"{name} is longer than Sentry keeps anything")
+        return min(found, LONGEST)
 
     def choice(self, name: str, allowed: tuple[str, ...]) -> str:
         """One of the allowed words."""
@@ -410,8 +414,9 @@ class _Reader:
             return ()
         for item in value:
             if not isinstance(item, str) or not item.strip(" !"):
+                what = "an empty one" if isinstance(item, str) else _kind(item)
                 self.errors.append(
-                    f"{name} must hold texts that are not empty, not {_kind(item)}"
+                    f"{name} must hold texts that are not empty, not {what}"
                 )
                 return ()
         return tuple(item.strip() for item in value)
@@ -424,7 +429,9 @@ class _Reader:
                 self.errors.append(
                     f"{name} may hold {', '.join(allowed)}, not {value!r}"
                 )
-        return tuple(word for word in allowed if word in values) or allowed[:1]
+        if not values and not self.errors:
+            self.errors.append(f"{name} must name one of {', '.join(allowed)}")
+        return tuple(word for word in allowed if word in values)
 
     def names(self, name: str, place: str) -> tuple[str, ...]:
         """Slugs, ids or globs; a pasted URL stands for the name in it."""
@@ -455,6 +462,9 @@ def parse_url(text: str) -> str:
         ValueError: If it is no address that requests can be sent to.
     """
     text = text.strip()
+    if re.search(r"\s", text):
+        msg = "the address must not hold spaces"
+        raise ValueError(msg)
     parts = urlsplit(text)
     # Reading the port checks it.
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.port == 0:

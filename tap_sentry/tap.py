@@ -262,7 +262,7 @@ class TapSentry(Tap):
         Raises:
             FatalAPIError: With the name of the missing scope.
         """
-        needed = stream.needed_scopes
+        needed = error.scopes
         if self.token_scopes is not None and not error.is_unavailable_feature:
             allowed = {
                 f"{scope.partition(':')[0]}:{level}"
@@ -334,12 +334,17 @@ class TapSentry(Tap):
         if about:
             cls.print_about(about_format)
             return
-        tap = cls(
-            config=config.config if config else {},
-            parse_env_config=bool(config and config.parse_env),
-            state=_read_json(state, "state"),
-            catalog=_read_catalog(catalog),
-        )
+        try:
+            tap = cls(
+                config=config.config if config else {},
+                parse_env_config=bool(config and config.parse_env),
+                state=_read_json(state, "state"),
+                catalog=_read_catalog(catalog),
+            )
+        except ValueError as error:
+            # The SDK reads numbers and lists in variables of the environment.
+            msg = f"A TAP_SENTRY_ variable of the environment is wrong: {error}"
+            raise ConfigValidationError(msg, errors=[msg], schema={}) from None
         sys.exit(tap.run())
 
     def run(self) -> int:
@@ -355,6 +360,8 @@ class TapSentry(Tap):
         gc.freeze()
         gc.set_threshold(100_000, 50, 50)
         code = 0
+        if not any(stream.selected for stream in self.streams.values()):
+            self.logger.warning("The catalog selects no stream: nothing is read")
         try:
             self.sync_all()
         except _Stopped as stopped:
@@ -419,10 +426,12 @@ def _read_json(file: IO[str] | None, what: str) -> Any:
     Raises:
         ConfigValidationError: If it is not JSON, or no object.
     """
-    text = file.read() if file else ""
-    if not file or not text.strip():
+    if not file:
         return None
     try:
+        text = file.read()
+        if not text.strip():
+            return None
         found = json.loads(text)
     except ValueError as error:
         found, why = None, f"is not JSON ({error})"

@@ -15,7 +15,7 @@ from tap_sentry.schemas import ANY_OBJECT, ANY_OBJECTS
 from tap_sentry.windows import Window, parse_instant, to_text
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator, Mapping
+    from collections.abc import Generator, Hashable, Iterable, Iterator, Mapping
     from datetime import datetime
 
     from tap_sentry.client import Context
@@ -148,7 +148,7 @@ class WindowedStream(SentryStream):
         reached = scan
         seen: deque[str] = deque(maxlen=REMEMBERED)
         make = functools.partial(self.scan_listing, context, scan)
-        for page in self.pages(context, make, part=scan):
+        for page in self.pages(context, make, part=part_of(scan)):
             rows = []
             for row in page.rows:
                 date = instant_of(row, "dateCreated")
@@ -170,7 +170,7 @@ class WindowedStream(SentryStream):
     def scan_want(self, context: Context, scan: state.Scan) -> Want:
         """The list of a scan."""
         make = functools.partial(self.scan_listing, context, scan)
-        return self.want(context, make, part=scan)
+        return self.want(context, make, part=part_of(scan))
 
     def scan_listing(self, context: Context, scan: state.Scan) -> Listing:
         """The pages of a scan. A server that ignores dates is stopped by them."""
@@ -184,6 +184,11 @@ class WindowedStream(SentryStream):
         return self.listing(
             context, self.query(scan), cursor=scan.cursor, is_last=is_older
         )
+
+
+def part_of(scan: state.Scan) -> Hashable:
+    """What the list of a scan is known by, however far the scan has come."""
+    return scan.window, scan.issue
 
 
 def entries_of(event: Row) -> Iterator[Row]:

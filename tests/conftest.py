@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import signal
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 from tap_sentry import limits
@@ -73,6 +75,7 @@ def run(
     """Run the tap as its command line does, with its output caught."""
     caught = io.BytesIO()
     former = sys.stdout
+    handlers = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
     sys.stdout = wrapper = io.TextIOWrapper(caught, write_through=True)
     try:
         tap = TapSentry(
@@ -84,8 +87,10 @@ def run(
     finally:
         sys.stdout = former
         wrapper.detach()
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
     lines = caught.getvalue().splitlines()
-    return Output([json.loads(line) for line in lines], code)
+    return Output([msgspec.json.decode(line) for line in lines], code)
 
 
 @pytest.fixture(autouse=True)

@@ -108,6 +108,8 @@ class Run:
     is_merged: bool = False
     #: `issue_refresh`.
     refresh: str = "1d"
+    #: How much is written between STATE lines; 0 means that each page has one.
+    share: int = 40
 
 
 #: Seconds that events are late; the last four are not required to arrive.
@@ -153,6 +155,7 @@ RUNS = st.builds(
     | st.frozensets(st.sampled_from(STREAMS), min_size=1, max_size=4),
     is_merged=st.booleans(),
     refresh=st.sampled_from(("1d", "0s", "2h")),
+    share=st.sampled_from((0, 0, 1, 40)),
 )
 #: What happens, how much time goes by, then a run.
 CHAPTERS = st.tuples(st.lists(HAPPENINGS, max_size=6), PAUSES, RUNS)
@@ -349,6 +352,7 @@ class Story:
         with pytest.MonkeyPatch.context() as patch, self.sentry.patched():
             patch.setattr("tap_sentry.tap.now", lambda: self.now)
             patch.setattr(self.sentry, "answer", self.limited(step))
+            patch.setattr("tap_sentry.writer.STATE_SHARE", step.share)
             patch.setattr(sys, "stdout", stdout)
             # They are for a process that ends with the run.
             patch.setattr("gc.freeze", lambda: None)

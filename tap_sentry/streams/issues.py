@@ -17,7 +17,7 @@ from singer_sdk.exceptions import (
 )
 
 from tap_sentry import errors, records
-from tap_sentry.schemas import ANY_OBJECT, ANY_OBJECTS, PROJECT_REF
+from tap_sentry.schemas import ANY_OBJECT, ANY_OBJECTS
 from tap_sentry.state import Scan
 from tap_sentry.streams.projects import OrganizationProjects
 from tap_sentry.windowed import WindowedStream, instant_of
@@ -70,21 +70,13 @@ class ProjectIssues(WindowedStream):
         th.Property("level", th.StringType),
         th.Property("logger", th.StringType),
         th.Property("platform", th.StringType),
-        th.Property("project", PROJECT_REF),
+        th.Property("project", ANY_OBJECT),
         th.Property("status", th.StringType),
         th.Property("substatus", th.StringType),
         th.Property("statusDetails", ANY_OBJECT),
         th.Property("priority", th.StringType),
         th.Property("priorityLockedAt", th.DateTimeType),
-        th.Property(
-            "assignedTo",
-            th.ObjectType(
-                th.Property("type", th.StringType),
-                th.Property("id", th.StringType),
-                th.Property("name", th.StringType),
-                th.Property("email", th.StringType),
-            ),
-        ),
+        th.Property("assignedTo", ANY_OBJECT),
         th.Property("firstSeen", th.DateTimeType),
         th.Property("lastSeen", th.DateTimeType),
         th.Property("count", th.IntegerType, description="Events since `firstSeen`."),

@@ -10,7 +10,7 @@ from singer_sdk.exceptions import FatalAPIError, SkippableAPIError
 
 from tap_sentry import errors
 from tap_sentry.client import SentryStream, id_and_slug
-from tap_sentry.schemas import ANY_OBJECT, ANY_OBJECTS, AVATAR, ID_AND_NAME, STRINGS
+from tap_sentry.schemas import ANY_OBJECT, ANY_OBJECTS, STRINGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -34,18 +34,12 @@ class Organizations(SentryStream):
         th.Property("id", th.StringType, required=True),
         th.Property("slug", th.StringType),
         th.Property("name", th.StringType),
-        th.Property("status", ID_AND_NAME),
+        th.Property("status", ANY_OBJECT),
         th.Property("dateCreated", th.DateTimeType),
         th.Property("isEarlyAdopter", th.BooleanType),
         th.Property("require2FA", th.BooleanType),
-        th.Property("avatar", AVATAR),
-        th.Property(
-            "links",
-            th.ObjectType(
-                th.Property("organizationUrl", th.StringType),
-                th.Property("regionUrl", th.StringType),
-            ),
-        ),
+        th.Property("avatar", ANY_OBJECT),
+        th.Property("links", ANY_OBJECT),
         th.Property("hasAuthProvider", th.BooleanType),
         th.Property("allowMemberInvite", th.BooleanType),
         th.Property("allowMemberProjectCreation", th.BooleanType),
@@ -145,7 +139,7 @@ class OrganizationRepositories(SentryStream):
         th.Property("id", th.StringType, required=True),
         th.Property("name", th.StringType),
         th.Property("url", th.StringType),
-        th.Property("provider", ID_AND_NAME),
+        th.Property("provider", ANY_OBJECT),
         th.Property("status", th.StringType),
         th.Property("dateCreated", th.DateTimeType),
         th.Property("integrationId", th.StringType),

@@ -10,7 +10,6 @@ from tap_sentry import errors, records
 from tap_sentry.client import NamedStream, SentryStream, id_and_slug
 from tap_sentry.schemas import (
     ANY_OBJECT,
-    AVATAR,
     PROJECT_COLUMNS,
     PROJECT_SUMMARY_COLUMNS,
 )
@@ -66,7 +65,7 @@ class Projects(SentryStream):
         th.Property("isInternal", th.BooleanType),
         th.Property("isPublic", th.BooleanType),
         th.Property("color", th.StringType),
-        th.Property("avatar", AVATAR),
+        th.Property("avatar", ANY_OBJECT),
         th.Property("organization", ANY_OBJECT),
     ).to_dict()
 

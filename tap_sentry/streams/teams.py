@@ -10,7 +10,6 @@ from tap_sentry.client import NamedStream, SentryStream, id_and_slug
 from tap_sentry.schemas import (
     ANY_OBJECT,
     ANY_OBJECTS,
-    AVATAR,
     PROJECT_SUMMARY_COLUMNS,
     STRINGS,
 )
@@ -49,7 +48,7 @@ class OrganizationTeams(NamedStream):
         th.Property("access", STRINGS),
         th.Property("teamRole", th.StringType, description="That of the token's user."),
         th.Property("flags", ANY_OBJECT),
-        th.Property("avatar", AVATAR),
+        th.Property("avatar", ANY_OBJECT),
         th.Property("externalTeams", ANY_OBJECTS),
         th.Property("organization", ANY_OBJECT),
         th.Property("projects", ANY_OBJECTS),

@@ -110,7 +110,6 @@ def sync(
             [*command, "--discover"],
             cwd=ROOT,
             env=environment(server.token),
-            stderr=subprocess.DEVNULL,
         )
     )
     selected = write(folder / "catalog.json", select(catalog, streams))
