@@ -118,5 +118,11 @@ def _cause(error: Exception) -> str:
     if isinstance(error, requests.exceptions.ProxyError):
         return "the proxy does not answer"
     if isinstance(error, requests.ConnectionError):
+        cause = error.args[0] if error.args else None
+        unopened = getattr(cause, "reason", None)
+        if isinstance(unopened, urllib3.exceptions.NameResolutionError):
+            return "there is no such host: see api_url and the network"
+        if isinstance(unopened, urllib3.exceptions.NewConnectionError):
+            return "nothing answers at this address: see api_url and the network"
         return "the connection failed"
     return type(error).__name__

@@ -195,6 +195,9 @@ class Fetcher:
             call.source.validate_response(response)
             result = call.parse(response)
         except Exception as error:  # noqa: BLE001 - the main thread raises it
+            if isinstance(error, requests.RequestException) and error.request is None:
+                # A body that breaks off does not say what it was the answer to.
+                error.request = call.request
             self._done(call, received, succeeded=False)
             self._failed(call, error, received)
         else:

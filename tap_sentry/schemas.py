@@ -11,6 +11,17 @@ ANY_OBJECT = th.CustomType({"type": ["object", "null"], "additionalProperties": 
 ANY_OBJECTS = th.ArrayType(ANY_OBJECT)
 STRINGS = th.ArrayType(th.CustomType({"type": ["string", "null"]}))
 
+#: Whom an event happened to. Its fields are named, so that each can be deselected.
+USER = th.ObjectType(
+    th.Property("id", th.StringType),
+    th.Property("email", th.StringType),
+    th.Property("username", th.StringType),
+    th.Property("ip_address", th.StringType),
+    th.Property("name", th.StringType),
+    th.Property("geo", ANY_OBJECT),
+    th.Property("data", ANY_OBJECT),
+)
+
 #: What every list of projects sends.
 PROJECT_COLUMNS = (
     th.Property("id", th.StringType, required=True),
@@ -74,7 +85,7 @@ EVENT_COLUMNS = (
     th.Property("culprit", th.StringType),
     th.Property("platform", th.StringType),
     th.Property("dateCreated", th.DateTimeType, description="By the client's clock."),
-    th.Property("user", ANY_OBJECT),
+    th.Property("user", USER),
     th.Property("tags", ANY_OBJECTS),
     th.Property("metadata", ANY_OBJECT),
     # Documented as text; Sentry sends the attachment.

@@ -53,7 +53,9 @@ class Output:
     @property
     def state(self) -> Message:
         """The last STATE."""
-        return [m["value"] for m in self.messages if m["type"] == "STATE"][-1]
+        states = [m["value"] for m in self.messages if m["type"] == "STATE"]
+        last: Message = states[-1]
+        return last
 
 
 def catalog_of(*streams: str, **settings: Any) -> dict[str, Any]:

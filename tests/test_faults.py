@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tap_sentry import limits
+from tap_sentry import fetching, limits
 from tap_sentry.fetching import TRIES
 from tests.conftest import NOW
-from tests.simulator import TOKEN, SentrySimulator, Token
+from tests.simulator import ENDPOINTS, FLAVOURS, TOKEN, SentrySimulator, Token
 from tests.soak import PASSING, Faulty, Run, needless, quick, sync, twice
 
 if TYPE_CHECKING:
@@ -295,9 +295,9 @@ STAYING = {
     "reset in the body": ("the answer broke off", TRIES),
     "short body": ("the answer broke off", TRIES),
     "hang": ("no answer in time", TRIES + 2),
-    "truncated JSON": ("the body is not the expected JSON", TRIES),
-    "no list": ("the body is not the expected JSON", TRIES),
-    "HTML with 200": ("the body is not the expected JSON (text/html", TRIES),
+    "truncated JSON": ("status 200, but the body is not the expected JSON", TRIES),
+    "no list": ("status 200, but the body is not the expected JSON (app", TRIES),
+    "HTML with 200": ("status 200, but the body is not the expected JSON (text", TRIES),
 }
 
 
@@ -329,14 +329,17 @@ def test_a_fault_that_stays_costs_one_project(sentry, name, after, caplog):
 
 @pytest.mark.parametrize("name", STAYING)
 @pytest.mark.parametrize(
-    "place", ["organizations/", "organizations/acme/projects/", "{slash}"]
+    ("place", "streams"),
+    [
+        ("organizations/", ("project_users", "project_events")),
+        ("organizations/acme/projects/", ("project_users", "project_events")),
+        ("organizations/acme/teams/", ("team_projects",)),
+    ],
 )
-def test_a_fault_that_stays_in_a_parent_ends_the_run(sentry, name, place, caplog):
+def test_a_fault_that_stays_in_a_parent_ends_the_run(
+    sentry, name, place, streams, caplog
+):
     """Nothing can be read below it: the code is 1, and the message names it."""
-    if place == "{slash}":
-        place, streams = "organizations/acme/teams/", ("team_projects",)
-    else:
-        streams = ("project_users", "project_events")
     kind, details = PASSING[name]
     sentry.fault(kind, times=None, when=at(place), **details)
 
@@ -344,7 +347,7 @@ def test_a_fault_that_stays_in_a_parent_ends_the_run(sentry, name, place, caplog
 
     assert run.code == 1
     line = told(caplog).splitlines()[-1]
-    assert " cannot be read: GET 127.0.0.1:" in line or "does not have" in line
+    assert " cannot be read: GET 127.0.0.1:" in line
     assert f"/api/0/{place}" in line
     assert STAYING[name][0] in line
     check_secrecy(caplog)
@@ -376,8 +379,8 @@ def test_nothing_listens(caplog):
 
     assert (run.code, run.messages) == (1, [])
     (line,) = told(caplog).splitlines()
-    assert f"GET {sentry.url[7:]}/api/0/organizations/: the connection failed" in line
-    assert "api_url" in line
+    assert f"GET {sentry.url[7:]}/api/0/organizations/: nothing answers" in line
+    assert "see api_url" in line
 
 
 def test_there_is_no_such_host(caplog):
@@ -388,8 +391,9 @@ def test_there_is_no_such_host(caplog):
     run = sync(sentry, "project_events")
 
     assert (run.code, run.messages) == (1, [])
-    assert "sentry.example.invalid" in told(caplog)
-    assert told(caplog).splitlines()[-1].endswith("there is no such host: see api_url")
+    (line,) = told(caplog).splitlines()
+    assert "GET sentry.example.invalid/api/0/organizations/: there is no such" in line
+    assert "see api_url" in line
 
 
 @pytest.mark.parametrize(
@@ -406,11 +410,459 @@ def test_a_server_that_is_no_sentry_ends_the_run(sentry, kind, details, caplog):
     """Whatever it answers: all that was asked for cannot be missing."""
     sentry.fault(kind, times=None, **details)
 
-    run = sync(sentry)
+    run = sync(sentry, "project_events")
 
-    assert (run.code, run.messages) == (1, [])
+    assert (run.code, run.rows()) == (1, {})
     assert "/api/0/organizations/" in told(caplog)
     assert "api_url" in told(caplog)
+
+
+# Rate limits --------------------------------------------------------------------------
+
+
+def logged(caplog, words: str) -> list[str]:
+    """The lines with these words."""
+    return [line for line in told(caplog, logging.INFO).splitlines() if words in line]
+
+
+@pytest.mark.parametrize(
+    ("details", "low", "high"),
+    [
+        ({"retry_after": 0.3}, 0.3, 1.5),
+        ({"retry_after": 0.3, "reset": 3600}, 0.3, 1.5),
+        # The headers have whole seconds.
+        ({"reset": 1}, 0.7, 2.5),
+        ({"reset": 3600}, 2.0, 4.0),
+        ({"reset": -3600}, 0.1, 1.5),
+        ({}, 0.1, 1.5),
+        ({"concurrent": True}, 0.1, 1.5),
+    ],
+)
+def test_a_refusal_is_waited_out_once(
+    sentry, caplog, monkeypatch, details, low, high
+):
+    """For as long as Sentry asks, else with back-off; and it is said once."""
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(limits, "FIRST_DELAY", 0.2)
+    monkeypatch.setattr(limits, "LONGEST_WINDOW", 2.0)
+    place = "projects/acme/shop/events/"
+    sentry.fault(429, times=1, when=at(place), after=1, **details)
+
+    start = time.monotonic()
+    run = sync(sentry, "project_events", projects=["shop"])
+    seconds = time.monotonic() - start
+
+    assert run.code == 0
+    assert len(run.rows()) == 10
+    assert low <= seconds <= high + 1
+    (line,) = logged(caplog, "limits the rate")
+    assert "/projects/{organization}/{project}/events/" in line
+    assert not logged(caplog, "; try ")
+
+
+def test_refusals_that_come_together_are_told_once(caplog, monkeypatch):
+    """One line for the endpoint, not one for each request that was under way."""
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(limits, "FIRST_DELAY", 0.3)
+    with Faulty(latency=0.05).served() as sentry:
+        is_stats = {"when": lambda seen: seen.path.endswith("/stats/")}
+        sentry.fault(429, times=5, after=1, **is_stats)
+        run = sync(sentry, "project_event_counts", concurrency=8)
+
+    assert sentry.injected == {429: 5}
+    assert run.is_complete
+    assert len(logged(caplog, "limits the rate")) < 5
+
+
+def test_one_endpoint_that_is_limited_holds_up_no_other(sentry, monkeypatch):
+    """All others are read while it waits: nothing is asked of it meanwhile."""
+    monkeypatch.setattr(limits, "LONGEST_WINDOW", 1.0)
+    users = "projects/{org}/{project}/users/"
+    sentry.fault(429, reset=3600, when=lambda seen: seen.template == users)
+
+    run = sync(sentry, "project_users", "project_event_counts", concurrency=1)
+    asked = [seen.template for seen in sentry.requests]
+
+    check_undisturbed(run, ("project_users", "project_event_counts"))
+    first, second = [n for n, found in enumerate(asked) if found == users][:2]
+    assert asked[first + 1 : second].count("projects/{org}/{project}/stats/") >= 2
+
+
+def test_a_reset_that_is_foretold_an_hour_ahead_is_not_believed(sentry, monkeypatch):
+    """Nothing is left, says a good answer: Sentry counts by the minute at most."""
+    monkeypatch.setattr(limits, "LONGEST_WINDOW", 0.2)
+    answer = sentry.answer
+    prefix = "X-Sentry-Rate-Limit-"
+    ahead = {
+        f"{prefix}Limit": "40",
+        f"{prefix}Remaining": "0",
+        f"{prefix}Reset": str(int(NOW.timestamp()) + 3600),
+    }
+
+    def limited(method: str, url: str, headers: Any) -> Any:
+        found = answer(method, url, headers)
+        return replace(found, headers=found.headers | ahead)
+
+    monkeypatch.setattr(sentry, "answer", limited)
+    start = time.monotonic()
+    run = sync(sentry, "organization_projects")
+
+    check_undisturbed(run, ("organization_projects",))
+    assert 0.2 < time.monotonic() - start < PATIENCE
+
+
+# Endpoints that are retired or missing ------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["410", "404", "HTML with 200", "422"])
+def test_a_stream_without_its_endpoint_is_reported_once(sentry, name, caplog):
+    """Not once for each project; the others are not disturbed."""
+    kind, details = {
+        "404": (404, {"html": "<h1>Not found</h1>"}),
+        "422": (422, {"body": {"detail": [{"msg": "Field required"}]}}),
+    }.get(name) or PASSING[name]
+    template = "projects/{org}/{project}/users/"
+    streams = ("project_users", "project_events")
+    sentry.fault(
+        kind, times=None, when=lambda seen: seen.template == template, **details
+    )
+
+    run = sync(sentry, *streams)
+
+    assert run.code == 0
+    path = "/projects/{organization}/{project}/users/"
+    assert run.missing == [path]
+    said = told(caplog)
+    assert said.count(f"This server does not have {path}") == 1
+    assert said.count("project_users is missing on this server") == 1
+    assert not run.skipped
+    expected = undisturbed(streams)[0].rows()
+    assert run.rows() == {
+        key: row for key, row in expected.items() if key[0] == "project_events"
+    }
+
+
+def test_a_brown_out_is_waited_for_and_its_replacement_named(sentry, caplog):
+    """Once for the endpoint; then all is as before."""
+    streams = ("project_events",)
+    place = "projects/acme/shop/events/"
+    sentry.fault(410, times=6, when=at(place), replacement="a/new/{place}/")
+
+    run = sync(sentry, *streams)
+
+    assert sentry.injected == {410: 6}
+    check_undisturbed(run, streams)
+    (line,) = told(caplog).splitlines()
+    assert "retiring /projects/{organization}/{project}/events/ (410)" in line
+    assert "its replacement is a/new/{place}/" in line
+
+
+def test_projects_do_not_wait_for_a_brown_out(sentry, monkeypatch):
+    """The lists of the organizations have the same rows."""
+    monkeypatch.setattr(fetching, "BROWN_OUT", 60.0)
+    sentry.fault(410, times=None, when=lambda seen: seen.template == "projects/")
+
+    start = time.monotonic()
+    run = sync(sentry, "projects")
+
+    assert run.code == 0
+    assert time.monotonic() - start < PATIENCE
+    assert sentry.injected == {410: 1}
+    expected = undisturbed(("projects",))[0]
+    assert sorted(map(str, run.rows())) == sorted(map(str, expected.rows()))
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_every_kind_of_server_gets_over_faults(flavour):
+    """Those that lack endpoints, too: what fails for a while is not missing."""
+    sentry = Faulty(flavour)
+    expected, places = undisturbed(ALL, flavour)
+    with sentry.served():
+        for number, place in enumerate(places):
+            if sentry.flavour.missing.get(template_of(place)) is None:
+                kind, details = PASSING[("500", "truncated JSON", "502")[number % 3]]
+                sentry.fault(kind, times=2, when=at(place), **details)
+        run = sync(sentry)
+
+    assert sentry.injected.total() > 50
+    assert run.code == 0
+    assert run.missing == expected.missing
+    assert run.without_state() == expected.without_state()
+    assert run.last_state == expected.last_state
+
+
+def template_of(place: str) -> str:
+    """The endpoint of a place."""
+    path = place.partition(" ")[0]
+    return next((e.template for e in ENDPOINTS if e.pattern.fullmatch(path)), "")
+
+
+# Skip or stop -------------------------------------------------------------------------
+
+#: The streams of a project, and what hangs on its issues.
+OF_PROJECTS = (
+    *("project_issues", "project_events", "project_event_entries", "project_feedback"),
+    *("project_users", "project_event_counts", "issue_events", "issue_event_entries"),
+)
+
+
+def check_skipped(
+    sentry: Faulty, run: Run, words: str, streams: tuple[str, ...], caplog
+) -> None:
+    """One slice was left out and listed; all others are whole; the next run has it."""
+    expected = undisturbed(streams)[0]
+    assert run.code == 0
+    assert run.skipped
+    assert all(line.endswith(words) for line in run.skipped), run.skipped
+    for line in run.skipped:
+        stream, _, rest = line.partition(" ")
+        assert f"{stream} skipped {rest}: " in told(caplog)
+    lacking = expected.rows().keys() - run.rows().keys()
+    assert {key[0] for key in lacking} == {line.split()[0] for line in run.skipped}
+    check_covered(sentry, run, streams)
+
+
+@pytest.mark.parametrize(
+    ("kind", "details"),
+    [
+        (403, {}),
+        (403, {"body": {"detail": "no", "error_type": "unavailable_feature"}}),
+        (404, {}),
+        (404, {"body": {"detail": "Project does not exist"}}),
+        (400, {"body": {"detail": "Invalid date range."}}),
+    ],
+    ids=["forbidden", "no such feature", "deleted", "disabled", "refused"],
+)
+def test_one_project_that_cannot_be_read_is_skipped(sentry, kind, details, caplog):
+    """Whatever is asked of it; its bookmark stays and the others are read."""
+    shop = sentry.project("shop")
+
+    def is_of_shop(seen: Request) -> bool:
+        issues = {issue.id for issue in shop.issues}
+        return (
+            seen.path.startswith("projects/acme/shop/")
+            or seen.params.get("project") == [shop.id]
+            or bool(issues & set(seen.path.split("/")))
+        )
+
+    sentry.fault(kind, times=None, when=is_of_shop, **details)
+
+    run = sync(sentry, *OF_PROJECTS)
+
+    by_id = run.last_state["bookmarks"]["project_events"]["by_id"]
+    assert shop.id not in by_id
+    assert sentry.project("pay").id in by_id
+    check_skipped(sentry, run, "organization acme project shop", OF_PROJECTS, caplog)
+
+
+def test_a_project_that_is_forbidden_later_keeps_its_bookmarks(sentry):
+    """What was read of it is not read again when it comes back."""
+    first = sync(sentry, *OF_PROJECTS)
+    shop = sentry.project("shop")
+    sentry.forbid("shop")
+
+    second = sync(
+        sentry, *OF_PROJECTS, state=first.last_state, lookback="1h", issue_refresh="0s"
+    )
+
+    assert second.code == 0
+    assert (second.last_state or first.last_state)["bookmarks"] == (
+        first.last_state["bookmarks"]
+    )
+    assert "project_users organization acme project shop" in second.skipped
+    assert shop.forbidden
+
+
+@pytest.mark.parametrize("change", ["delete_project", "forbid"])
+def test_a_project_may_go_while_it_is_read(sentry, monkeypatch, change, caplog):
+    """After its first page of events; the others are not disturbed."""
+    meanwhile(
+        monkeypatch,
+        sentry,
+        lambda seen: seen.path == "projects/acme/shop/events/",
+        lambda: getattr(sentry, change)("shop"),
+    )
+
+    run = sync(sentry, "project_events", "project_users", concurrency=1)
+
+    assert run.code == 0
+    assert "project_events organization acme project shop" in run.skipped
+    assert set(run.rows()) > {
+        key
+        for key in undisturbed(("project_events", "project_users"))[0].rows()
+        if key[2] != "24"
+    }
+
+
+def test_a_project_may_be_renamed_while_it_is_read(sentry, monkeypatch):
+    """Sentry redirects from the former name to the new one."""
+    meanwhile(
+        monkeypatch,
+        sentry,
+        lambda seen: seen.path == "projects/acme/shop/events/",
+        lambda: sentry.rename_project("shop", "store"),
+    )
+
+    run = sync(sentry, "project_events", "project_users", concurrency=1)
+
+    check_undisturbed(run, ("project_events", "project_users"))
+    assert any(seen.status == 302 for seen in sentry.requests)
+
+
+def meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+    sentry: Faulty,
+    when: Callable[[Request], bool],
+    act: Callable[[], object],
+) -> None:
+    """Let something happen at the server right after it answered a request."""
+    answer, done = sentry.answer, []
+
+    def acting(method: str, url: str, headers: Any) -> Any:
+        found = answer(method, url, headers)
+        if not done and any(map(when, sentry.requests)):
+            done.append(act())
+        return found
+
+    monkeypatch.setattr(sentry, "answer", acting)
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_one_team_that_cannot_be_read_is_skipped(sentry, status, caplog):
+    """Its projects are; and its counts, which depend on them."""
+    streams = ("team_projects", "team_event_counts")
+    sentry.fault(
+        status, times=None, when=lambda seen: seen.path.startswith("teams/acme/qa/")
+    )
+
+    run = sync(sentry, *streams)
+
+    check_skipped(sentry, run, "organization acme team qa", streams, caplog)
+
+
+@pytest.mark.parametrize("status", [403, 404, 500])
+def test_one_issue_that_cannot_be_read_is_skipped(sentry, status, caplog):
+    """Deleted, or merged into another; a failure is tried again by the next run."""
+    streams = ("issue_events", "issue_event_entries")
+    issue = sentry.project("shop").issues[1].id
+    sentry.fault(status, times=None, when=lambda seen: f"/{issue}/" in seen.path)
+
+    run = sync(sentry, *streams)
+
+    assert run.code == 0
+    slice_ = f"organization acme project shop issue {issue}"
+    assert run.skipped == [f"{stream} {slice_}" for stream in streams]
+    assert told(caplog).count(f"skipped {slice_}: ") == 2
+    expected = undisturbed(streams)[0].rows()
+    lacking = {key for key, row in expected.items() if row["issue_id"] == issue}
+    assert run.rows().keys() == expected.keys() - lacking
+    sentry.clear_faults()
+    again = sync(sentry, *streams, state=run.last_state)
+    # What is not there is not asked for again; what failed or was refused is.
+    assert again.is_complete
+    assert (again.rows().keys() >= lacking) == (status != 404)
+
+
+@pytest.mark.parametrize("kind", [403, 404, 500])
+@pytest.mark.parametrize(
+    ("stream", "path"),
+    [
+        ("project_events", "projects/acme/shop/events/"),
+        ("team_projects", "teams/acme/qa/projects/"),
+        ("organization_repositories", "organizations/acme/repos/"),
+        ("organization_event_counts", "organizations/acme/stats_v2/"),
+        ("issue_events", "organizations/acme/issues/{issue}/events/"),
+    ],
+)
+def test_strict_stops_where_one_would_be_skipped(sentry, stream, path, kind, caplog):
+    """The code is 1 and the slice is named."""
+    path = path.format(issue=sentry.project("shop").issues[0].id)
+    sentry.fault(kind, times=None, when=lambda seen: seen.path == path)
+
+    run = sync(sentry, stream, strict=True)
+
+    assert run.code == 1
+    line = told(caplog).splitlines()[-1]
+    assert f"{stream} cannot read organization acme" in line
+    assert line.endswith("(strict is on)")
+    check_covered(sentry, run, (stream,))
+
+
+@pytest.mark.parametrize(
+    ("stream", "scope"),
+    [
+        ("organizations", "org:read"),
+        ("organization_teams", "org:read"),
+        ("organization_event_counts", "org:read"),
+        ("team_projects", "project:read"),
+        ("project_events", "project:read"),
+        ("project_users", "project:read"),
+        ("project_issues", "event:read"),
+        ("issue_events", "event:read"),
+    ],
+)
+def test_a_missing_scope_stops_at_once_and_is_named(sentry, stream, scope, caplog):
+    """Before anything else is tried with this token."""
+    scopes = {"event:read", "org:read", "project:read", "team:read"}
+    sentry.tokens[TOKEN] = Token(frozenset(scopes - {scope}))
+
+    run = sync(sentry, stream, concurrency=1)
+
+    assert run.code == 1
+    assert not run.rows()
+    line = told(caplog).splitlines()[-1]
+    assert f"needs a token with the scope {scope}" in line
+    assert "this one has " in line
+    assert "/settings/account/api/auth-tokens/" in line
+    refused = [seen for seen in sentry.requests if seen.status == 403]
+    assert len(refused) == 1
+
+
+def test_a_stream_that_is_refused_everywhere_ends_with_code_1(sentry, caplog):
+    """Each slice is listed, and the other streams are read."""
+    sentry.fault(403, times=None, when=lambda seen: seen.path.endswith("/users/"))
+
+    run = sync(sentry, "project_users", "project_events")
+
+    assert run.code == 1
+    assert len(run.skipped) == 6
+    assert told(caplog).splitlines()[-1] == (
+        "project_users gave nothing: every request was refused"
+    )
+    assert run.rows() == undisturbed(("project_events",))[0].rows()
+
+
+@pytest.mark.parametrize("after", [0, 9])
+def test_a_token_that_is_refused_stops_the_run(sentry, after, caplog):
+    """At the start, or when it expires in the middle."""
+    sentry.fault(401, times=None, after=after)
+
+    run = sync(sentry, "project_events", concurrency=1)
+
+    assert run.code == 1
+    host = sentry.url.partition("//")[2]
+    line = told(caplog).splitlines()[-1]
+    assert f"{host} refuses the auth_token (Invalid token)" in line
+    assert sentry.injected[401] <= 2
+    check_covered(sentry, run, ("project_events",))
+
+
+@pytest.mark.parametrize("location", ["https://login.example.com/sso?next=x", "//e.org"])
+def test_a_redirect_to_another_origin_ends_the_run(sentry, location, caplog):
+    """The message says where it leads and what to set; nothing is sent there."""
+    place = "projects/acme/shop/events/"
+    sentry.fault(302, times=None, when=at(place), location=location)
+
+    run = sync(sentry, "project_events")
+
+    assert run.code == 1
+    line = told(caplog).splitlines()[-1]
+    assert f"/api/0/{place} redirects to " in line
+    assert "set api_url to the address of Sentry itself" in line
+    check_covered(sentry, run, ("project_events",))
+
+
+# What must hold -----------------------------------------------------------------------
 
 
 def check_covered(sentry: Faulty, run: Run, streams: tuple[str, ...]) -> None:
