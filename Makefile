@@ -8,7 +8,7 @@
 # Another Python: make clean; make test PYTHON=python3.13
 
 PYTHON ?= python3
-TARGET_JSONL := target-jsonl==0.1.4
+JSONL_LOADER := target-jsonl==0.1.4
 MELTANO := meltano==4.4.1
 
 uv := .venv/bin/uv
@@ -21,7 +21,7 @@ plugins := .meltano/stamp
 export UV_COMPILE_BYTECODE := 1
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: help test lint format demo sync live snapshots clean
+.PHONY: help test lint format demo sync live bench snapshots clean
 .DELETE_ON_ERROR:
 
 help: ## Say what there is
@@ -53,6 +53,9 @@ live: $(tap) $(target) ## Test a server: make live SENTRY_URL=â€¦ SENTRY_TOKEN=â
 	$(if $(and $(SENTRY_URL),$(SENTRY_TOKEN)),,$(error SENTRY_URL and SENTRY_TOKEN must be set))
 	@.venv/bin/pytest -m live tests/live
 
+bench: $(tap) ## Measure the tap against rivals: make bench [BENCH='--quick light latency']
+	@.venv/bin/python -m tests.benchmarks $(BENCH)
+
 snapshots: $(tap) ## Rewrite the catalog's snapshots; review the diff
 	@SNAPSHOTS=write .venv/bin/pytest --quiet tests/test_catalog.py
 
@@ -70,7 +73,7 @@ $(tap): pyproject.toml | $(uv)
 
 $(target): Makefile | $(uv)
 	$(uv) venv --quiet --clear --python .venv/bin/python .venv-target
-	$(uv) pip install --quiet --python .venv-target '$(TARGET_JSONL)'
+	$(uv) pip install --quiet --python .venv-target '$(JSONL_LOADER)'
 	@touch $@
 
 $(meltano): Makefile | $(uv)

@@ -7,7 +7,7 @@ import functools
 import logging
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, cast
 from urllib.parse import quote, urljoin, urlsplit
 
 import requests
@@ -358,6 +358,7 @@ class SentryStream(RESTStream[str]):
         *,
         cursor: str | None = None,
         is_last: Callable[[Page], bool] | None = None,
+        page_sizes: tuple[int, ...] | None = None,
     ) -> Listing:
         """The pages of the list; none is asked for yet."""
 
@@ -367,13 +368,20 @@ class SentryStream(RESTStream[str]):
         return Listing(
             self.tap.fetcher,
             ask,
-            page_sizes=self.page_sizes,
+            page_sizes=page_sizes or self.page_sizes,
             cursor=cursor,
             is_last=is_last,
         )
 
-    def one(self, path: str, context: Context) -> Row:
+    def one(
+        self,
+        path: str,
+        context: Context,
+        decode: Callable[[bytes], Row] | None = None,
+    ) -> Row:
         """The one object at a path, cut to the columns of a row of the list.
+
+        `decode` makes something else of the body.
 
         Raises:
             SkippableAPIError: If it does not exist.
@@ -384,6 +392,8 @@ class SentryStream(RESTStream[str]):
         )
 
         def parse(response: requests.Response) -> Row:
+            if decode is not None:
+                return cast("Row", self.read_body(response, decode))
             return self.project(self.read_body(response, records.decode_row))
 
         call = Call(self, path, prepared, parse)
@@ -399,11 +409,12 @@ class SentryStream(RESTStream[str]):
     ) -> Want:
         """The list of a context, or a part of it, as it can be started ahead of time.
 
-        `make` prepares the listing, where it is not simply all of the list.
+        `make` prepares the listing, where it is not simply all of the list. What `part`
+        is called may depend on the path in use: then it is asked for.
         """
         ids = tuple((context or {}).values())
         return Want(
-            (self.name, self.current_path, ids, part),
+            (self.name, self.current_path, ids, part() if callable(part) else part),
             make or (lambda: self.listing(context)),
         )
 
@@ -415,11 +426,25 @@ class SentryStream(RESTStream[str]):
         yield self.want(context)
 
     def wants_here(self, context: Context) -> Iterator[Want | None]:
-        """The same, as long as this server is not known to lack the list."""
-        for want in self.wants(context):
+        """The same, as long as this server is known to have the list."""
+        wants = self.wants(context)
+        while True:
+            while self.is_unproven:
+                yield None
             if self.current_path in self.tap.missing_endpoints:
                 return
-            yield want
+            try:
+                yield next(wants)
+            except StopIteration:
+                return
+
+    @property
+    def is_unproven(self) -> bool:
+        """Whether it is still open which of two paths this server has."""
+        path = self.current_path
+        return self.fallback_path not in {None, path} and (
+            path not in self.tap.answering_endpoints
+        )
 
     def child_wants(self, context: Context) -> list[Iterator[Want | None]]:
         """What the streams below this one will read in the context of a record."""

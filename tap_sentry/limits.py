@@ -167,6 +167,9 @@ class Gate:
             seconds = next(self._delays)
         elif limits.retry_after is None:
             seconds = min(seconds, LONGEST_WINDOW)
+        if limits.retry_after is not None:
+            # That goes before what the other headers say of the window.
+            self.limit = self.budget = None
         self.closed_until = max(self.closed_until, now + seconds)
         return seconds
 

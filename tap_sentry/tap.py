@@ -21,8 +21,8 @@ from singer_sdk.exceptions import ConfigValidationError, FatalAPIError, SingerSD
 from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
 from singer_sdk.singerlib import Catalog
 
-from tap_sentry import errors, settings
-from tap_sentry.client import HEADERS, NamedStream, SentryStream
+from tap_sentry import errors, records, settings
+from tap_sentry.client import NamedStream, SentryStream
 from tap_sentry.fetching import Fetcher
 from tap_sentry.lookahead import LookAhead
 from tap_sentry.state import Bookmarks, load
@@ -282,17 +282,11 @@ class TapSentry(Tap):
     @functools.cached_property
     def token_scopes(self) -> frozenset[str] | None:
         """The scopes of the token, if the server tells: `auth.scopes` of `/api/0/`."""
-        stream = self.stream(Organizations)
-        request = stream.build_prepared_request(
-            method="GET", url=f"{stream.url_base}/", headers=HEADERS
-        )
         try:
-            response = stream.send(request)
-            body: dict[str, Any] = errors.json_object(response)
-            scopes = body["auth"]["scopes"]
-        except (requests.RequestException, KeyError, TypeError):
+            row = self.stream(Organizations).one("/", {}, records.decode_any)
+            return frozenset(map(str, row["auth"]["scopes"]))
+        except (SingerSDKError, requests.RequestException, KeyError, TypeError):
             return None
-        return frozenset(map(str, scopes))
 
     def endpoint_is_missing(
         self, stream: SentryStream, path: str, error: Exception

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from tests.simulator import Fault, Request
 
 PAGE = 2
+#: Seconds that a request may take, and where the server hangs for longer.
+TIMEOUT, SHORT_TIMEOUT = 10, 0.25
 START = "3d"
 
 #: The streams that resume within a project.
@@ -138,6 +140,13 @@ class Faulty(SentrySimulator):
             **{"page_size": PAGE} | options,
         )
         self.injected: Counter[int | str] = Counter()
+        #: Whether it will hang: then the tap shall be impatient.
+        self.hangs = False
+
+    def fault(self, kind: int | str, **options: Any) -> None:
+        """Let something go wrong."""
+        self.hangs = self.hangs or kind == "hang" or "seconds" in options
+        super().fault(kind, **options)
 
     def clear_faults(self) -> None:
         """Let nothing more go wrong."""
@@ -163,7 +172,6 @@ def quick() -> Iterator[pytest.MonkeyPatch]:
         patch.setattr(limits, "LONGEST_WINDOW", 0.05)
         patch.setattr(fetching, "BROWN_OUT", 0.1)
         patch.setattr(fetching, "REFUSALS", 8)
-        patch.setattr(SentryStream, "timeout", 0.25)
         yield patch
 
 
@@ -218,7 +226,7 @@ def _catalog(streams: tuple[str, ...]) -> dict[str, Any]:
 
 
 def sync(
-    sentry: SentrySimulator,
+    sentry: Faulty,
     *streams: str,
     state: dict[str, Any] | None = None,
     **settings: Any,
@@ -235,6 +243,9 @@ def sync(
     caught = io.BytesIO()
     former = sys.stdout
     sys.stdout = wrapper = io.TextIOWrapper(caught, write_through=True)
+    timeout = SHORT_TIMEOUT if sentry.hangs else TIMEOUT
+    patch = pytest.MonkeyPatch()
+    patch.setattr(SentryStream, "timeout", timeout)
     try:
         tap = TapSentry(
             config=config,
@@ -243,6 +254,7 @@ def sync(
         )
         code = tap.run()
     finally:
+        patch.undo()
         sys.stdout = former
         wrapper.detach()
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -462,19 +462,7 @@ def test_last_seen_does_not_leave_out_an_issue_with_newer_events(flavour, clock,
     assert added.id in {key[2] for key in second.keys("issue_events")}
 
 
-@pytest.mark.parametrize(
-    "flavour",
-    [
-        *FLAVOURS[:2],
-        *(
-            pytest.param(
-                flavour,
-                marks=pytest.mark.xfail(reason="stops at a page that is newer"),
-            )
-            for flavour in FLAVOURS[2:]
-        ),
-    ],
-)
+@pytest.mark.parametrize("flavour", FLAVOURS)
 def test_issues_of_a_past_window_are_found_below_newer_ones(flavour, small):
     """Old servers list all issues: the first pages can be too new altogether."""
     sentry = small(flavour)
@@ -491,7 +479,6 @@ def test_issues_of_a_past_window_are_found_below_newer_ones(flavour, small):
     assert output.records("project_issues")
 
 
-@pytest.mark.xfail(reason="a list of several pages is not looked at again")
 @pytest.mark.parametrize("flavour", FLAVOURS)
 def test_an_issue_that_moves_up_while_the_list_is_read_is_not_lost(
     flavour, clock, small

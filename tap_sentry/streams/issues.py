@@ -178,23 +178,37 @@ class ProjectIssues(WindowedStream):
         if self._failure is not None:
             raise self._failure
         found: set[int] = set()
+        part = functools.partial(self.list_key, context, window)
+        make = functools.partial(self.window_listing, context, window)
+        pages = 0
         try:
-            make = functools.partial(self.window_listing, context, window)
-            for page in self.pages(context, make, part=self.list_key(context, window)):
-                for row in page.rows:
-                    key = int(records.value(row["id"]))
-                    if key not in found:
-                        found.add(key)
-                        yield row
+            for page in self.pages(context, make, part=part):
+                yield from self.unknown(page, found)
+                pages += 1
                 self.tap.checkpoint()
+            if pages > 1:
+                # An issue with a new event goes from a page to come to one before.
+                make = functools.partial(self.window_listing, context, window, found)
+                for page in self.pages(context, make, part="head"):
+                    yield from self.unknown(page, found)
         except SKIPPED as error:
             # The children need not ask for it once more.
             self._failure = error
             raise
         self._listed[self.list_key(context, window)] = found
 
-    def window_listing(self, context: Context, window: Window) -> Listing:
-        """The pages of the list for a window."""
+    def unknown(self, page: Page, found: set[int]) -> Iterator[Row]:
+        """The issues of a page that were not found yet."""
+        for row in page.rows:
+            key = int(records.value(row["id"]))
+            if key not in found:
+                found.add(key)
+                yield row
+
+    def window_listing(
+        self, context: Context, window: Window, found: set[int] | None = None
+    ) -> Listing:
+        """The pages of the list for a window; up to one of which all is `found`."""
         query = {"query": self.tap.settings.issue_query}
         if self.is_cut_by_window:
             query |= {
@@ -202,15 +216,21 @@ class ProjectIssues(WindowedStream):
                 "start": to_text(window.start),
                 "end": to_text(window.end),
             }
-            return self.listing(context, query)
+
+        def is_known(page: Page) -> bool:
+            ids = {int(records.value(row["id"])) for row in page.rows}
+            return found is not None and ids <= found
 
         def is_older(page: Page) -> bool:
-            return bool(page.rows) and not any(
-                is_seen_in(row, window) for row in page.rows
+            dates = [instant_of(row, "lastSeen") for row in page.rows]
+            return bool(dates) and all(
+                date is not None and date < window.start for date in dates
             )
 
+        if found is not None:
+            return self.listing(context, query, is_last=is_known, page_sizes=HEAD)
         # The children walk every issue: `lastSeen` can be older than the newest event.
-        is_whole = self.has_selected_descendents
+        is_whole = self.is_cut_by_window or self.has_selected_descendents
         return self.listing(context, query, is_last=None if is_whole else is_older)
 
     def list_key(self, context: Context, window: Window) -> Hashable:
@@ -246,7 +266,9 @@ class ProjectIssues(WindowedStream):
             make = functools.partial(self.window_listing, context, window)
             yield self.want(context, make, part=self.list_key(context, window))
         for child, scan in scans:
-            while (ids := self.known_ids(context, scan.window)) is None:
+            while (
+                ids := self.known_ids(context, scan.window)
+            ) is None or child.is_unproven:
                 yield None
             for issue in ids:
                 if scan.issue is None or issue >= scan.issue:
@@ -351,6 +373,9 @@ class ProjectIssues(WindowedStream):
 
 #: What the top level of an issue has of the window that was asked for.
 LIFETIME = ("count", "userCount", "firstSeen", "lastSeen")
+
+#: Rows a page where only the head of a list is looked at once more.
+HEAD = (25,)
 
 #: What a list of issues may end with while the run goes on.
 SKIPPED = (

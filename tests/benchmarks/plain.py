@@ -179,7 +179,8 @@ class PlainTap(Tap):
     def discover_streams(self) -> list[Stream]:
         """The streams of tap-sentry."""
         made: dict[str, type[Stream]] = {}
-        for kind in ours.STREAMS:
+        kinds: tuple[type[Any], ...] = ours.STREAMS
+        for kind in kinds:
             made[kind.name] = plain(kind, made)
         return [stream(self) for stream in made.values()]
 
