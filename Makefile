@@ -28,7 +28,7 @@ help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
 test: $(tap) $(target) ## Run all tests but those against a live server
-	@.venv/bin/pytest
+	@.venv/bin/pytest --numprocesses=auto
 
 lint: $(tap) ## Check style, types and workflows
 	.venv/bin/ruff check

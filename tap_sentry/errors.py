@@ -106,23 +106,32 @@ def is_untrusted(error: Exception) -> bool:
 
 
 def _cause(error: Exception) -> str:
-    if is_timeout(error):
-        return "no answer in time"
-    if is_untrusted(error):
-        return (
-            "the certificate of the server is not trusted; for an authority of your "
-            "own set ca_bundle"
-        )
-    if isinstance(error, requests.exceptions.ChunkedEncodingError):
-        return "the answer broke off"
-    if isinstance(error, requests.exceptions.ProxyError):
-        return "the proxy does not answer"
-    if isinstance(error, requests.ConnectionError):
-        cause = error.args[0] if error.args else None
-        unopened = getattr(cause, "reason", None)
-        if isinstance(unopened, urllib3.exceptions.NameResolutionError):
-            return "there is no such host: see api_url and the network"
-        if isinstance(unopened, urllib3.exceptions.NewConnectionError):
-            return "nothing answers at this address: see api_url and the network"
-        return "the connection failed"
-    return type(error).__name__
+    unopened = getattr(error.args[0] if error.args else None, "reason", None)
+    causes = (
+        (is_timeout(error), "no answer in time"),
+        (
+            is_untrusted(error),
+            (
+                "the certificate of the server is not trusted; for an authority of "
+                "your own set ca_bundle"
+            ),
+        ),
+        (
+            isinstance(error, requests.exceptions.ChunkedEncodingError),
+            "the answer broke off",
+        ),
+        (
+            isinstance(error, requests.exceptions.ProxyError),
+            "the proxy does not answer",
+        ),
+        (
+            isinstance(unopened, urllib3.exceptions.NameResolutionError),
+            "there is no such host: see api_url and the network",
+        ),
+        (
+            isinstance(unopened, urllib3.exceptions.NewConnectionError),
+            "nothing answers at this address: see api_url and the network",
+        ),
+        (isinstance(error, requests.ConnectionError), "the connection failed"),
+    )
+    return next((text for is_it, text in causes if is_it), type(error).__name__)

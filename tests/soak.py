@@ -85,7 +85,7 @@ PASSING: dict[str, tuple[int | str, dict[str, Any]]] = {
 }
 
 
-# A small Sentry ------------------------------------------------------------------------
+# A small Sentry -----------------------------------------------------------------------
 
 
 def small() -> list[Organization]:
@@ -175,7 +175,7 @@ def quick() -> Iterator[pytest.MonkeyPatch]:
         yield patch
 
 
-# Runs ----------------------------------------------------------------------------------
+# Runs ---------------------------------------------------------------------------------
 
 
 @dataclass
@@ -267,7 +267,7 @@ def sync(
     )
 
 
-# Mixtures ------------------------------------------------------------------------------
+# Mixtures -----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -309,7 +309,7 @@ class Mixture:
         return cls(
             chance.choice(("saas", "saas", *FLAVOURS)),
             chance.choice((1, 2, 8)),
-            chance.random() < 0.1,  # noqa: PLR2004
+            chance.random() < 0.1,
             tuple(
                 Planned(
                     chance.choice(list(PASSING)),
@@ -361,7 +361,8 @@ class Figures:
 @functools.cache
 def undisturbed(flavour: str) -> Run:
     """A run in which nothing goes wrong."""
-    with quick(), Faulty(flavour).served() as sentry:
+    sentry = Faulty(flavour)
+    with quick(), sentry.served():
         return sync(sentry)
 
 

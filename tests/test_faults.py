@@ -44,7 +44,8 @@ def _quick() -> Iterator[None]:
 @pytest.fixture
 def sentry() -> Iterator[Faulty]:
     """A small Sentry with pages of two rows, behind a socket."""
-    with Faulty().served() as simulator:
+    simulator = Faulty()
+    with simulator.served():
         yield simulator
 
 
@@ -105,7 +106,8 @@ def undisturbed(
     streams: tuple[str, ...], flavour: str = "saas", *, is_acme: bool = False
 ) -> tuple[Run, Counter[str]]:
     """A run in which nothing goes wrong, and how many pages each list has."""
-    with Faulty(flavour).served() as sentry:
+    sentry = Faulty(flavour)
+    with sentry.served():
         run = sync(sentry, *streams, **(ACME if is_acme else {}))
         assert run.is_complete or flavour != "saas"
         return run, Counter(map(place_of, sentry.requests))
@@ -249,25 +251,21 @@ def test_a_server_that_is_slow_on_large_pages_is_asked_for_less(
     stream, path, details, where
 ):
     """On the first page and in the middle of a list."""
-    expected, sentry = None, None
-    for is_slow in (False, True):
-        sentry = Faulty(page_size=None)
-        crowd(sentry)
-        path = path.format(issue=sentry.project("shop").issues[0].id)
-        with sentry.served():
-            if is_slow:
-                sentry.fault(
-                    "slow_large",
-                    times=None,
-                    rows=40,
-                    when=lambda seen: (
-                        seen.path == path
-                        and ("cursor" in seen.params) == (where == "middle")
-                    ),
-                    **details,
-                )
-            run = sync(sentry, stream, projects=["shop"])
-        expected = expected or run
+    sentry = Faulty(page_size=None)
+    crowd(sentry)
+    path = path.format(issue=sentry.project("shop").issues[0].id)
+    with sentry.served():
+        expected = sync(sentry, stream, projects=["shop"])
+        sentry.fault(
+            "slow_large",
+            times=None,
+            rows=40,
+            when=lambda seen: (
+                seen.path == path and ("cursor" in seen.params) == (where == "middle")
+            ),
+            **details,
+        )
+        run = sync(sentry, stream, projects=["shop"])
 
     assert sentry.injected["slow_large"] == TRIES
     assert run.code == 0
@@ -291,6 +289,13 @@ def crowd(sentry: Faulty) -> None:
 
 
 # Faults that stay ---------------------------------------------------------------------
+
+#: What servers answer for an endpoint that they do not have.
+MISSING: dict[str, tuple[int | str, dict[str, Any]]] = {
+    "404": (404, {"html": "<h1>Not found</h1>"}),
+    "405": (405, {"html": "Method not allowed"}),
+    "422": (422, {"body": {"detail": [{"msg": "Field required"}]}}),
+}
 
 #: What each says of itself at the end, and after how many requests: those for events
 #: are tried with smaller pages too where that may help.
@@ -317,7 +322,7 @@ STAYING = {
     [*((name, 0) for name in STAYING), ("500", 2), ("hang", 2), ("no list", 2)],
 )
 def test_a_fault_that_stays_costs_one_project(sentry, name, after, caplog):
-    """It is skipped and listed after bounded tries; the state is as if it had waited."""
+    """It is skipped and listed after bounded tries; its bookmark stays."""
     kind, details = PASSING[name]
     words, requests = STAYING[name]
     place = "projects/acme/shop/events/"
@@ -334,7 +339,7 @@ def test_a_fault_that_stays_costs_one_project(sentry, name, after, caplog):
     if requests:
         assert sentry.injected == {kind: requests}
     check_covered(sentry, run, ("project_events",), is_acme=True)
-    shop = run.last_state["bookmarks"]["project_events"]["by_id"].get(
+    shop = run.state["bookmarks"]["project_events"]["by_id"].get(
         sentry.project("shop").id, {}
     )
     assert "bookmark" not in shop
@@ -412,19 +417,11 @@ def test_there_is_no_such_host(caplog):
     assert "see api_url" in line
 
 
-@pytest.mark.parametrize(
-    ("kind", "details"),
-    [
-        ("html", {}),
-        (404, {"html": "<h1>Not found</h1>"}),
-        (404, {"empty": True}),
-        ("not_a_list", {}),
-        (405, {"body": {}}),
-    ],
-)
 @OPEN_NO_SENTRY
-def test_a_server_that_is_no_sentry_ends_the_run(sentry, kind, details, caplog):
+@pytest.mark.parametrize("name", [*MISSING, "410", "HTML with 200", "no list"])
+def test_a_server_that_is_no_sentry_ends_the_run(sentry, name, caplog):
     """Whatever it answers: all that was asked for cannot be missing."""
+    kind, details = (PASSING | MISSING)[name]
     sentry.fault(kind, times=None, **details)
 
     run = sync(sentry, "project_events")
@@ -443,21 +440,19 @@ def logged(caplog, words: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("details", "low", "high"),
+    ("details", "least"),
     [
-        ({"retry_after": 0.3}, 0.3, 1.5),
-        ({"retry_after": 0.3, "reset": 3600}, 0.3, 1.5),
+        ({"retry_after": 0.3}, 0.3),
+        ({"retry_after": 0.3, "reset": 3600}, 0.3),
         # The headers have whole seconds.
-        ({"reset": 1}, 0.7, 2.5),
-        ({"reset": 3600}, 2.0, 4.0),
-        ({"reset": -3600}, 0.1, 1.5),
-        ({}, 0.1, 1.5),
-        ({"concurrent": True}, 0.1, 1.5),
+        ({"reset": 1}, 0.7),
+        ({"reset": 3600}, 2.0),
+        ({"reset": -3600}, 0.1),
+        ({}, 0.1),
+        ({"concurrent": True}, 0.1),
     ],
 )
-def test_a_refusal_is_waited_out_once(
-    sentry, caplog, monkeypatch, details, low, high
-):
+def test_a_refusal_is_waited_out_once(sentry, caplog, monkeypatch, details, least):
     """For as long as Sentry asks, else with back-off; and it is said once."""
     caplog.set_level(logging.INFO)
     monkeypatch.setattr(limits, "FIRST_DELAY", 0.2)
@@ -472,7 +467,7 @@ def test_a_refusal_is_waited_out_once(
 
     assert run.code == 0
     assert len(run.rows()) == 10
-    assert low <= seconds <= high + 1
+    assert least <= seconds <= least + 1.5
     (line,) = logged(caplog, "limits the rate")
     assert "/projects/{organization}/{project}/events/" in line
     assert not logged(caplog, "; try ")
@@ -483,9 +478,11 @@ def test_refusals_that_come_together_are_told_once(caplog, monkeypatch):
     caplog.set_level(logging.INFO)
     monkeypatch.setattr(limits, "FIRST_DELAY", 0.3)
     monkeypatch.setattr(limits, "LONGEST_DELAY", 0.3)
-    with Faulty(latency=0.05).served() as sentry:
-        is_stats = {"when": lambda seen: seen.path.endswith("/stats/")}
-        sentry.fault(429, times=5, after=1, **is_stats)
+    sentry = Faulty(latency=0.05)
+    with sentry.served():
+        sentry.fault(
+            429, times=5, after=1, when=lambda seen: seen.path.endswith("/stats/")
+        )
         run = sync(sentry, "project_event_counts", concurrency=8)
 
     assert sentry.injected == {429: 5}
@@ -533,13 +530,10 @@ def test_a_reset_that_is_foretold_an_hour_ahead_is_not_believed(sentry, monkeypa
 # Endpoints that are retired or missing ------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["410", "404", "HTML with 200", "422"])
+@pytest.mark.parametrize("name", ["410", "HTML with 200", *MISSING])
 def test_a_stream_without_its_endpoint_is_reported_once(sentry, name, caplog):
     """Not once for each project; the others are not disturbed."""
-    kind, details = {
-        "404": (404, {"html": "<h1>Not found</h1>"}),
-        "422": (422, {"body": {"detail": [{"msg": "Field required"}]}}),
-    }.get(name) or PASSING[name]
+    kind, details = (PASSING | MISSING)[name]
     template = "projects/{org}/{project}/users/"
     streams = ("project_users", "project_events")
     sentry.fault(
@@ -668,7 +662,7 @@ def test_one_project_that_cannot_be_read_is_skipped(sentry, kind, details, caplo
 
     run = sync(sentry, *OF_PROJECTS)
 
-    by_id = run.last_state["bookmarks"]["project_events"]["by_id"]
+    by_id = run.state["bookmarks"]["project_events"]["by_id"]
     assert shop.id not in by_id
     assert sentry.project("pay").id in by_id
     check_skipped(sentry, run, "organization acme project shop", OF_PROJECTS, caplog)
@@ -688,7 +682,7 @@ def test_a_project_that_is_forbidden_later_keeps_its_bookmarks(sentry):
     of_shop = [
         {
             stream: found["by_id"][shop.id].get("bookmark")
-            for stream, found in run.last_state["bookmarks"].items()
+            for stream, found in run.state["bookmarks"].items()
         }
         for run in (first, second)
     ]
@@ -698,7 +692,7 @@ def test_a_project_that_is_forbidden_later_keeps_its_bookmarks(sentry):
 
 
 @pytest.mark.parametrize("change", ["delete_project", "forbid"])
-def test_a_project_may_go_while_it_is_read(sentry, monkeypatch, change, caplog):
+def test_a_project_may_go_while_it_is_read(sentry, monkeypatch, change):
     """After its first page of events; the others are not disturbed."""
     meanwhile(
         monkeypatch,
@@ -740,7 +734,8 @@ def meanwhile(
     act: Callable[[], object],
 ) -> None:
     """Let something happen at the server right after it answered a request."""
-    answer, done = sentry.answer, []
+    answer = sentry.answer
+    done: list[object] = []
 
     def acting(method: str, url: str, headers: Any) -> Any:
         found = answer(method, url, headers)
@@ -866,11 +861,10 @@ def test_a_token_that_is_refused_stops_the_run(sentry, after, caplog):
     host = sentry.url.partition("//")[2]
     line = told(caplog).splitlines()[-1]
     assert f"{host} refuses the auth_token (Invalid token)" in line
-    assert sentry.injected[401] <= 2
     check_covered(sentry, run, ("project_events",))
 
 
-@pytest.mark.parametrize("location", ["https://login.example.com/sso?next=x", "//e.org"])
+@pytest.mark.parametrize("location", ["https://login.example.com/sso?a=b", "//e.org"])
 def test_a_redirect_to_another_origin_ends_the_run(sentry, location, caplog):
     """The message says where it leads and what to set; nothing is sent there."""
     place = "projects/acme/shop/events/"
