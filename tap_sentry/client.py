@@ -526,6 +526,8 @@ class SentryStream(RESTStream[str]):
         try:
             yield outcome
         except errors.MissingEndpointError as error:
+            if self.is_essential:
+                self.tap.skip(self, context, str(error))
             self.tap.summary.missing(self.name, str(error))
         except errors.ForbiddenError as error:
             outcome.is_final = False
@@ -546,9 +548,18 @@ class SentryStream(RESTStream[str]):
     def get_records(self, context: Context | None) -> Iterable[Row]:
         """The rows of the list."""
         with self.skipping(context):
-            for page in self.pages(context):
-                yield from page.rows
-                self.tap.checkpoint()
+            yield from self.rows(context)
+
+    def rows(self, context: Context | None) -> Iterator[Row]:
+        """The rows of the list, each once: pages that count rows can overlap."""
+        seen = set()
+        for page in self.pages(context):
+            for row in page.rows:
+                key = records.value(row[self.id_column])
+                if key not in seen:
+                    seen.add(key)
+                    yield row
+            self.tap.checkpoint()
 
     @functools.cached_property
     def columns_not_in_catalog(self) -> frozenset[str]:
@@ -604,11 +615,7 @@ class NamedStream(SentryStream):
     def rows_of(self, organization: str) -> list[Row]:
         """The rows of an organization that the setting lets through, read once."""
         if organization not in self._rows:
-            rows = [
-                row
-                for page in self.pages({"organization_id": organization})
-                for row in page.rows
-            ]
+            rows = list(self.rows({"organization_id": organization}))
             self._names += [id_and_slug(row) for row in rows]
             self._rows[organization] = self.note(rows)
         return self._rows[organization]

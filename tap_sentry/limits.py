@@ -165,8 +165,9 @@ class Gate:
             seconds = 0.0
         if seconds <= 0:
             seconds = next(self._delays)
-        elif limits.retry_after is None:
-            seconds = min(seconds, LONGEST_WINDOW)
+        elif limits.retry_after is None and seconds > LONGEST_WINDOW:
+            seconds = LONGEST_WINDOW
+            self.reset = now + seconds + (self.clock or 0.0)
         if limits.retry_after is not None:
             # That goes before what the other headers say of the window.
             self.limit = self.budget = None

@@ -240,6 +240,8 @@ class TapSentry(Tap):
         what = self.describe(context)
         if stream.is_essential:
             msg = f"{stream.name} cannot be read: {reason}"
+            if not self.answering_endpoints:
+                msg += "; see that api_url is the address of a Sentry"
             raise FatalAPIError(msg)
         if self.settings.strict:
             msg = f"{stream.name} cannot read {what}: {reason} (strict is on)"

@@ -476,7 +476,10 @@ def is_needless(entry, known, date):
     `known` is the upper bound of the run that had written it before.
     """
     if not entry.get("scan"):
-        return "bookmark" in entry and date < instant(entry["bookmark"]) - LOOKBACK
+        if "bookmark" not in entry or known > instant(entry["bookmark"]):
+            # Of a scan that should be remembered.
+            return True
+        return date < instant(entry["bookmark"]) - LOOKBACK
     (scan,) = entry["scan"]
     end = instant(scan["end"])
     if "at" in scan and date.replace(microsecond=0) == instant(scan["at"]).replace(

@@ -618,15 +618,15 @@ def test_a_past_window_is_read_from_the_top_to_its_end(flavour, stream, small):
 
 
 @pytest.mark.parametrize("flavour", UNDATED)
-def test_one_older_row_is_not_the_end(flavour, small):
-    """GlitchTip orders by arrival; anywhere a page can begin with what came late."""
+def test_older_rows_that_came_late_are_not_the_end(flavour, small):
+    """GlitchTip orders by arrival: whole pages can hold what only came late."""
     sentry = small(flavour)
     issue = sentry.add_issue("shop-0", "Error: one")
     for number in range(1, 9):
         fill(sentry, [NOW - number * HOUR], issue=issue)
-        date = NOW - 30 * DAY
-        received = NOW - number * HOUR - timedelta(minutes=1)
-        sentry.add_event("shop-0", issue, date, received=received)
+        for minute in range(3):
+            received = NOW - number * HOUR - timedelta(minutes=minute + 1)
+            sentry.add_event("shop-0", issue, NOW - 30 * DAY, received=received)
 
     output = tap(*EVENTS, start_date=text(NOW - DAY))
 

@@ -77,12 +77,11 @@ class Projects(SentryStream):
         known = {id_and_slug(row)[0]: row for row in organizations}
         with self.skipping(context):
             try:
-                for page in self.pages(context):
-                    for row in page.rows:
-                        owner = records.value(row.get("organization")) or {}
-                        row["organization_id"] = str(owner.get("id"))
-                        if row["organization_id"] in known and self.is_named(row):
-                            yield row
+                for row in self.rows(context):
+                    owner = records.value(row.get("organization")) or {}
+                    row["organization_id"] = str(owner.get("id"))
+                    if row["organization_id"] in known and self.is_named(row):
+                        yield row
             except errors.MissingEndpointError:
                 for key, organization in known.items():
                     yield from self.rows_of(key, organization)

@@ -87,9 +87,9 @@ class TeamProjects(SentryStream):
     def rows_of(self, context: Context) -> Iterator[Row]:
         """All projects of a team."""
         ids = []
-        for page in self.pages(context):
-            ids += [id_and_slug(row)[0] for row in page.rows]
-            yield from page.rows
+        for row in self.rows(context):
+            ids.append(id_and_slug(row)[0])
+            yield row
         self._ids[context["team_id"]] = ids
 
     def ids_of(self, context: Context) -> list[str]:
