@@ -21,7 +21,7 @@ plugins := .meltano/stamp
 export UV_COMPILE_BYTECODE := 1
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: help test lint format demo sync live bench snapshots clean
+.PHONY: help test lint format demo sync live bench faults snapshots clean
 .DELETE_ON_ERROR:
 
 help: ## Say what there is
@@ -55,6 +55,9 @@ live: $(tap) $(target) ## Test a server: make live SENTRY_URL=â€¦ SENTRY_TOKEN=â
 
 bench: $(tap) ## Measure the tap against rivals: make bench [BENCH='--quick light latency']
 	@.venv/bin/python -m tests.benchmarks $(BENCH)
+
+faults: $(tap) ## Run the tap under hundreds of mixtures of faults: [FAULTS='--first 1000']
+	@.venv/bin/python -m tests.soak $(FAULTS)
 
 snapshots: $(tap) ## Rewrite the catalog's snapshots; review the diff
 	@SNAPSHOTS=write .venv/bin/pytest --quiet tests/test_catalog.py

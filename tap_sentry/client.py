@@ -45,7 +45,7 @@ ADDED = frozenset({"organization_id", "project_id", "team_id", "issue_id"})
 HEADERS = {"Accept": "application/json"}
 
 #: Bytes of a body that are read at once.
-CHUNK = 1 << 20
+CHUNK = 16 << 20
 #: What a page is taken for that does not tell its size.
 PAGE_BYTES = 100_000
 #: Hops within the server that are followed, such as those of a renamed project.

@@ -63,7 +63,15 @@ def detail(response: requests.Response) -> str:
         text = "; ".join(f"{key}: {value}" for key, value in body.items())
     if body.get("errorId"):
         text += f" (errorId {body['errorId']})"
-    return text[:500]
+    return without_token(text, response)[:500]
+
+
+def without_token(text: str, response: requests.Response) -> str:
+    """A text of a server, which may repeat what it was sent."""
+    request: requests.PreparedRequest | None = response.request
+    sent = request.headers.get("Authorization", "") if request is not None else ""
+    token = sent.removeprefix("Bearer ")
+    return text.replace(token, "[token]") if token else text
 
 
 def json_object(response: requests.Response) -> dict[str, object]:
@@ -100,15 +108,24 @@ def is_timeout(error: Exception) -> bool:
 
 
 def is_untrusted(error: Exception) -> bool:
-    """Whether the certificate of the server is refused."""
+    """Whether the certificate of the server is refused, or none can be checked."""
+    return _says(error, "certificate verify failed") or _has_no_authority(error)
+
+
+def _has_no_authority(error: Exception) -> bool:
+    return _says(error, "no certificate or crl found")
+
+
+def _says(error: Exception, words: str) -> bool:
     is_tls = isinstance(error, requests.exceptions.SSLError)
-    return is_tls and "certificate verify failed" in str(error).lower()
+    return is_tls and words in str(error).lower()
 
 
 def _cause(error: Exception) -> str:
     unopened = getattr(error.args[0] if error.args else None, "reason", None)
     causes = (
         (is_timeout(error), "no answer in time"),
+        (_has_no_authority(error), "the file of ca_bundle holds no certificate"),
         (
             is_untrusted(error),
             (
@@ -125,12 +142,16 @@ def _cause(error: Exception) -> str:
             "the proxy does not answer",
         ),
         (
+            isinstance(error, requests.exceptions.SSLError),
+            "no secure connection comes about",
+        ),
+        (
             isinstance(unopened, urllib3.exceptions.NameResolutionError),
-            "there is no such host: see api_url and the network",
+            "there is no such host",
         ),
         (
             isinstance(unopened, urllib3.exceptions.NewConnectionError),
-            "nothing answers at this address: see api_url and the network",
+            "nothing answers at this address",
         ),
         (isinstance(error, requests.ConnectionError), "the connection failed"),
     )

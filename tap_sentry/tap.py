@@ -385,6 +385,10 @@ class TapSentry(Tap):
             self.write_final_state()
         except BrokenPipeError:
             return self._give_up()
+        finally:
+            # Ignored signals would be inherited by processes that are started later.
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         return code or int(bool(self.summary.refused))
 
     def _give_up(self) -> int:

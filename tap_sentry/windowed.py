@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -146,7 +145,7 @@ class WindowedStream(SentryStream):
         """
         window = Window(scan.window.start, scan.end)
         reached = scan
-        seen: deque[str] = deque(maxlen=REMEMBERED)
+        seen: dict[object, None] = {}
         make = functools.partial(self.scan_listing, context, scan)
         for page in self.pages(context, make, part=part_of(scan)):
             rows = []
@@ -156,7 +155,9 @@ class WindowedStream(SentryStream):
                 if date is not None and date not in window:
                     self.tap.summary.outside(self.name)
                 elif key not in seen:
-                    seen.append(key)
+                    seen[key] = None
+                    if len(seen) > REMEMBERED:
+                        del seen[next(iter(seen))]
                     rows.append(row)
                     if date is not None and (reached.at is None or date < reached.at):
                         reached = replace(reached, at=date)
@@ -176,8 +177,9 @@ class WindowedStream(SentryStream):
         """The pages of a scan. A server that ignores dates is stopped by them."""
 
         def is_older(page: Page) -> bool:
-            dates = [newest_of(row) for row in page.rows]
-            return bool(dates) and all(
+            # The first row is enough for nearly every page.
+            dates = (newest_of(row) for row in page.rows)
+            return bool(page.rows) and all(
                 date is not None and date < scan.window.start for date in dates
             )
 

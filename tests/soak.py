@@ -35,6 +35,7 @@ from tests.simulator import ENDPOINTS, FLAVOURS, TOKEN, SentrySimulator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
 
     from tests.organization import Organization
     from tests.simulator import Fault, Request
@@ -87,10 +88,10 @@ PASSING: dict[str, tuple[int | str, dict[str, Any]]] = {
 # A small Sentry -----------------------------------------------------------------------
 
 
-def small() -> list[Organization]:
+def small(now: datetime = NOW) -> list[Organization]:
     """Three organizations; the lists of the first project have three pages of two."""
-    build = Builder(NOW, seed=5, kilobytes=0.1)
-    ago = NOW.__sub__
+    build = Builder(now, seed=5, kilobytes=0.1)
+    ago = now.__sub__
     acme = build.organization("acme", "Acme", [f"code/{n}" for n in range(5)])
     ops, qa = build.team(acme, "ops"), build.team(acme, "qa")
     for name in ("sales", "support", "idle"):
@@ -130,12 +131,14 @@ def small() -> list[Organization]:
 class Faulty(SentrySimulator):
     """A Sentry that counts what went wrong."""
 
-    def __init__(self, flavour: str = "saas", **options: Any) -> None:
+    def __init__(
+        self, flavour: str = "saas", now: datetime = NOW, **options: Any
+    ) -> None:
         """Build the small organizations."""
         super().__init__(
-            small(),
+            small(now),
             flavour=flavour,
-            clock=lambda: NOW,
+            clock=lambda: now,
             **{"page_size": PAGE} | options,
         )
         self.injected: Counter[int | str] = Counter()

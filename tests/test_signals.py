@@ -1,0 +1,254 @@
+"""How the command ends when it is told to, or when its target has ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.conftest import catalog_of
+from tests.simulator import TOKEN
+from tests.soak import Faulty, Run, quicken, sync
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+ROOT = Path(__file__).parents[1]
+#: Seconds that an end may take.
+SOON = 5.0
+#: Seconds that a test waits for what has to come.
+PATIENCE = 60.0
+STREAMS = ("organization_projects", "project_issues", "project_events", "project_users")
+STATS = ("received", "generated")
+
+
+@pytest.fixture
+def sentry() -> Iterator[Faulty]:
+    """A small Sentry by the clock of this machine, which processes go by."""
+    found = Faulty(now=datetime.now(UTC).replace(microsecond=0))
+    with found.served():
+        yield found
+
+
+@contextmanager
+def started(
+    sentry: Faulty, folder: Path, *streams: str, **options: Any
+) -> Iterator[subprocess.Popen[bytes]]:
+    """The command, as Meltano starts it; killed if it does not end by itself."""
+    settings = {"auth_token": TOKEN, "api_url": sentry.url, "start_date": "3d"}
+    settings |= {"lookback": "0s", "stats": list(STATS)}
+    files = {"config": settings, "catalog": catalog_of(*streams)}
+    command = [sys.executable, "-m", "tap_sentry"]
+    for name, content in files.items():
+        path = folder / f"{name}.json"
+        path.write_text(json.dumps(content))
+        command += [f"--{name}", str(path)]
+    with subprocess.Popen(  # noqa: S603 - our own
+        command,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        **options,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def wait_for(is_there: Callable[[], bool]) -> None:
+    """Wait until something is so."""
+    start = time.monotonic()
+    while not is_there():
+        assert time.monotonic() - start < PATIENCE
+        time.sleep(0.01)
+
+
+def ended(process: subprocess.Popen[bytes]) -> tuple[Run, str, float]:
+    """What a process wrote, what it said, and the seconds that it took to end."""
+    start = time.monotonic()
+    out, err = process.communicate(timeout=PATIENCE)
+    seconds = time.monotonic() - start
+    messages = [json.loads(line) for line in out.splitlines()]
+    return Run(messages, process.returncode), err.decode(), seconds
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "template",
+    [
+        "organizations/",
+        "organizations/{org}/projects/",
+        "organizations/{org}/issues/",
+        "projects/{org}/{project}/events/",
+        "projects/{org}/{project}/users/",
+    ],
+)
+def test_a_signal_ends_a_run_whose_requests_hang(
+    sentry, tmp_path, monkeypatch, number, template
+):
+    """Soon; with a final STATE for what was completed, and 128 and the signal."""
+    sentry.fault(
+        "hang",
+        times=None,
+        seconds=4 * SOON,
+        after=0 if template.startswith("organizations/") else 3,
+        when=lambda seen: seen.template == template,
+    )
+    with started(sentry, tmp_path, *STREAMS) as process:
+        wait_for(lambda: sentry.injected["hang"] > 0)
+        # What else there is to do is done.
+        seen = [-1]
+        wait_for(lambda: seen[-1] == (seen.append(len(sentry.requests)) or seen[-1]))
+        time.sleep(0.3)
+        process.send_signal(number)
+        run, said, seconds = ended(process)
+
+    assert run.code == 128 + number
+    assert seconds < SOON
+    assert f"Stopped by {number.name}" in said
+    assert "Traceback" not in said
+    check_state(sentry, run, monkeypatch)
+
+
+def check_state(sentry: Faulty, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the last STATE, the next run has exactly what is left."""
+    quicken(monkeypatch)
+    monkeypatch.setattr("tap_sentry.tap.now", lambda: datetime.now(UTC))
+    sentry.clear_faults()
+    sentry.hangs = False
+    expected = sync(sentry, *STREAMS)
+    again = sync(sentry, *STREAMS, state=run.last_state)
+
+    assert again.is_complete
+    assert run.rows() | again.rows() == expected.rows()
+    written = run.rows()
+    for key in again.rows().keys() & written.keys():
+        if key[0] != "project_events":
+            continue
+        # What had been completed by then is not read again.
+        done = (run.last_state or {"bookmarks": {}})["bookmarks"]
+        entry = done.get("project_events", {}).get("by_id", {}).get(key[2], {})
+        assert "bookmark" not in entry
+
+
+def test_more_signals_do_not_cut_the_end_short(sentry, tmp_path, monkeypatch):
+    """Somebody presses Ctrl-C again and again."""
+    sentry.fault(
+        "hang",
+        times=None,
+        seconds=4 * SOON,
+        when=lambda seen: seen.path == "projects/acme/shop/users/",
+    )
+    with started(sentry, tmp_path, *STREAMS) as process:
+        wait_for(lambda: sentry.injected["hang"] > 0)
+        time.sleep(0.3)
+        for _ in range(5):
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.002)
+        run, said, seconds = ended(process)
+
+    assert run.code == 128 + signal.SIGINT
+    assert seconds < SOON
+    assert "Traceback" not in said
+    check_state(sentry, run, monkeypatch)
+
+
+def test_a_signal_ends_a_run_that_waits_for_a_limit(sentry, tmp_path, monkeypatch):
+    """No thread is busy then, and no answer comes."""
+    sentry.fault(
+        429,
+        times=None,
+        retry_after=600,
+        when=lambda seen: seen.path.endswith("/users/"),
+    )
+    with started(sentry, tmp_path, *STREAMS) as process:
+        wait_for(lambda: sentry.injected[429] > 0)
+        time.sleep(0.5)
+        process.terminate()
+        run, said, seconds = ended(process)
+
+    assert run.code == 128 + signal.SIGTERM
+    assert seconds < SOON
+    assert "waiting 600 s" in said
+    assert run.messages[-1]["type"] == "STATE"
+    check_state(sentry, run, monkeypatch)
+
+
+def test_a_signal_ends_a_run_that_is_busy(sentry, tmp_path, monkeypatch):
+    """Between two lines: none is cut, and the last is a STATE."""
+    sentry.latency = 0.02
+    with started(sentry, tmp_path, *STREAMS) as process:
+        wait_for(lambda: len(sentry.requests) > 25)
+        process.terminate()
+        run, said, seconds = ended(process)
+
+    assert run.code == 128 + signal.SIGTERM
+    assert seconds < SOON
+    assert "Traceback" not in said
+    assert run.last_state
+    check_state(sentry, run, monkeypatch)
+
+
+@pytest.mark.parametrize("lines", [0, 1, 5])
+def test_a_target_that_has_ended_ends_the_tap(sentry, tmp_path, lines):
+    """Quietly, with a code that says so, and without a traceback."""
+    sentry.latency = 0.05
+    with started(sentry, tmp_path, bufsize=0) as process:
+        assert process.stdout
+        for _ in range(lines):
+            read_line(process)
+        process.stdout.close()
+        start = time.monotonic()
+        assert process.stderr
+        said = process.stderr.read().decode()
+        code = process.wait(PATIENCE)
+
+    assert 0 < code < 128
+    assert time.monotonic() - start < PATIENCE
+    errors = [line for line in said.splitlines() if "ERROR" in line or "rror:" in line]
+    assert len(errors) == 1
+    assert "The target has ended before the tap" in errors[0]
+    assert "Traceback" not in said
+    assert "Exception ignored" not in said
+
+
+def read_line(process: subprocess.Popen[bytes]) -> bytes:
+    """The next line of an unbuffered process."""
+    assert process.stdout
+    line = b""
+    while not line.endswith(b"\n"):
+        byte = process.stdout.read(1)
+        assert byte
+        line += byte
+    return line
+
+
+def test_a_shell_sees_a_broken_pipe(sentry, tmp_path):
+    """`tap-sentry | head -n 1`, with `set -o pipefail`."""
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"auth_token": TOKEN, "api_url": sentry.url}))
+    tap = f"{sys.executable} -m tap_sentry --config {config}"
+
+    ended = subprocess.run(  # noqa: S603 - our own
+        ["bash", "-c", f"set -o pipefail; {tap} | head -n 1"],  # noqa: S607 - any
+        cwd=ROOT,
+        env=os.environ,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+
+    assert ended.returncode == 1
+    assert json.loads(ended.stdout)["type"] == "SCHEMA"
+    assert "Traceback" not in ended.stderr
