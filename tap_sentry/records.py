@@ -157,11 +157,11 @@ def as_instant(raw: Raw) -> Any:
     return None if _first(raw) not in _NUMBER else epoch_to_text(value(raw))
 
 
-def epoch_to_text(seconds: float) -> str | None:
+def epoch_to_text(seconds: Any) -> str | None:
     """A date from seconds since 1970, with milliseconds if there are any."""
     try:
         instant = datetime.fromtimestamp(seconds, tz=UTC)
-    except (ValueError, OverflowError, OSError):
+    except (TypeError, ValueError, OverflowError, OSError):
         return None
     digits = "milliseconds" if instant.microsecond else "seconds"
     return instant.isoformat(timespec=digits).replace("+00:00", "Z")

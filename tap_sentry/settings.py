@@ -288,8 +288,7 @@ def resolve(config: Mapping[str, Any], now: datetime) -> Settings:
         concurrency=reader.integer("concurrency", 1, MAX_CONCURRENCY),
         request_timeout=reader.integer("request_timeout", 1, 3600),
         ca_bundle=reader.read("ca_bundle", _parse_bundle)
-        or os.environ.get("REQUESTS_CA_BUNDLE")
-        or os.environ.get("CURL_CA_BUNDLE")
+        or reader.bundle_of_environment()
         or True,
         strict=reader.boolean("strict"),
     )
@@ -370,6 +369,15 @@ class _Reader:
         except (ValueError, OverflowError) as error:
             self.errors.append(f"{name}: {error}")
             return default
+
+    def bundle_of_environment(self) -> str | None:
+        """The file that `requests` itself would take; `Session.send` does not."""
+        for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+            if path := os.environ.get(variable):
+                if not Path(path).exists():
+                    self.errors.append(f"{variable}: there is no file {path}")
+                return path
+        return None
 
     def boolean(self, name: str) -> bool:
         """True or false."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import ipaddress
 import json
 import os
 import signal
@@ -91,9 +92,10 @@ class TapSentry(Tap):
 
     def _warn_of_plain_http(self, url: str) -> None:
         parts = urlsplit(url)
-        is_here = parts.hostname in {"localhost", "::1"} or str(
-            parts.hostname
-        ).startswith("127.")
+        try:
+            is_here = ipaddress.ip_address(parts.hostname or "").is_loopback
+        except ValueError:
+            is_here = parts.hostname == "localhost"
         if parts.scheme == "http" and not is_here:
             self.logger.warning(
                 "api_url is plain http: anyone on the way to %s can read the token",
@@ -385,10 +387,6 @@ class TapSentry(Tap):
             self.write_final_state()
         except BrokenPipeError:
             return self._give_up()
-        finally:
-            # Ignored signals would be inherited by processes that are started later.
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            signal.signal(signal.SIGINT, signal.default_int_handler)
         return code or int(bool(self.summary.refused))
 
     def _give_up(self) -> int:

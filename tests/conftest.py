@@ -103,6 +103,15 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
+def _own_signals() -> Iterator[None]:
+    """A run ends with signals ignored, which the processes of later tests inherit."""
+    handlers = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture(autouse=True)
 def _fixed_now(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs start at `NOW` by the simulator's clock and ours."""
     monkeypatch.setattr("tap_sentry.tap.now", lambda: NOW)

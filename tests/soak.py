@@ -183,6 +183,8 @@ class Run(Output):
 
     skipped: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
+    #: As they were written.
+    lines: bytes = b""
 
     @property
     def is_complete(self) -> bool:
@@ -225,7 +227,7 @@ def _catalog(streams: tuple[str, ...]) -> dict[str, Any]:
 
 
 def sync(
-    sentry: Faulty,
+    sentry: SentrySimulator,
     *streams: str,
     state: dict[str, Any] | None = None,
     **settings: Any,
@@ -242,7 +244,8 @@ def sync(
     caught = io.BytesIO()
     former = sys.stdout
     sys.stdout = wrapper = io.TextIOWrapper(caught, write_through=True)
-    timeout = SHORT_TIMEOUT if sentry.hangs else TIMEOUT
+    hangs = isinstance(sentry, Faulty) and sentry.hangs
+    timeout = SHORT_TIMEOUT if hangs else TIMEOUT
     patch = pytest.MonkeyPatch()
     patch.setattr(SentryStream, "timeout", timeout)
     try:
@@ -263,6 +266,7 @@ def sync(
         code,
         [f"{item.stream} {item.slice}" for item in tap.summary.skipped],
         sorted(tap.missing_endpoints),
+        caught.getvalue(),
     )
 
 

@@ -106,10 +106,8 @@ def test_a_signal_ends_a_run_whose_requests_hang(
     )
     with started(sentry, tmp_path, *STREAMS) as process:
         wait_for(lambda: sentry.injected["hang"] > 0)
-        # What else there is to do is done.
-        seen = [-1]
-        wait_for(lambda: seen[-1] == (seen.append(len(sentry.requests)) or seen[-1]))
-        time.sleep(0.3)
+        # What else there is to do may be done meanwhile.
+        time.sleep(0.4)
         process.send_signal(number)
         run, said, seconds = ended(process)
 

@@ -136,6 +136,7 @@ class ProjectUsers(SentryStream):
 
     def straighten(self, sent: Row, row: Row) -> Row:
         """A key is never null: a user without a `tagValue` is known by the hash."""
-        if records.value(row.get("tagValue")) is None and "hash" in sent:
-            row["tagValue"] = f"hash:{records.value(sent['hash'])}"
+        found = records.value(sent.get("hash"))
+        if records.value(row.get("tagValue")) is None and found is not None:
+            row["tagValue"] = f"hash:{found}"
         return row

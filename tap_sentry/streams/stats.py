@@ -47,6 +47,15 @@ KEPT = {"1d": 90 * DAY, "1h": 7 * DAY}
 #: Intervals that one request may ask for: of `stats_v2`, of the older endpoints.
 MAX_INTERVALS = 1_000
 MAX_POINTS = 10_000
+#: What reading counts out of something else ends with.
+NO_COUNTS = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    OSError,
+    TypeError,
+    ValueError,
+)
 #: Projects that fit into the address of one request.
 MAX_PROJECTS = 100
 
@@ -223,7 +232,7 @@ class EventCounts(SentryStream):
         body = self.read_body(response, records.decode_any)
         try:
             return list(by_outcome(body) if isinstance(body, dict) else points(body))
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError):
+        except NO_COUNTS:
             at = errors.place(response.url)
             msg = f"GET {at}: status 200, but the body holds no counts"
             raise RetriableAPIError(msg, response) from None
