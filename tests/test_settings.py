@@ -833,9 +833,11 @@ def test_certificates_come_from_the_setting_or_the_environment(monkeypatch, tmp_
 
     assert resolved().ca_bundle is True
 
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "other.pem")
+    other = tmp_path / "other.pem"
+    other.touch()
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(other))
 
-    assert resolved().ca_bundle == "other.pem"
+    assert resolved().ca_bundle == str(other)
     assert resolved(ca_bundle=str(bundle)).ca_bundle == str(bundle)
 
 
