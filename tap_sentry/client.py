@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, cast
 from urllib.parse import quote, urljoin, urlsplit
 
 import requests
+from singer_sdk import metrics
 from singer_sdk.exceptions import FatalAPIError, RetriableAPIError, SkippableAPIError
 from singer_sdk.helpers.conform import TypeConformanceLevel
 from singer_sdk.streams.rest import HTTPRequest, PageContext, RESTStream
@@ -19,6 +20,7 @@ from tap_sentry import errors, records, state
 from tap_sentry.fetching import Call
 from tap_sentry.listing import Listing, Page
 from tap_sentry.lookahead import Want
+from tap_sentry.meters import StreamCounter, StreamTimer
 from tap_sentry.pagination import SentryPaginator
 
 if TYPE_CHECKING:
@@ -41,8 +43,6 @@ Context: TypeAlias = "Mapping[str, Any]"
 
 #: Columns that the tap adds, whatever a server sends under their names.
 ADDED = frozenset({"organization_id", "project_id", "team_id", "issue_id"})
-
-HEADERS = {"Accept": "application/json"}
 
 #: Bytes of a body that are read at once.
 CHUNK = 16 << 20
@@ -132,7 +132,27 @@ class SentryStream(RESTStream[str]):
     def log_sync_costs(self) -> None:
         """Write what is left: the SDK calls this when all streams are read."""
         super().log_sync_costs()
+        for meter in self.meters:
+            meter.end()
         self.tap.write_final_state()
+
+    @functools.cached_property
+    def meters(self) -> tuple[StreamCounter, StreamTimer]:
+        """Count and time what the whole stream takes: contexts can be thousands."""
+        tags = {metrics.Tag.STREAM: self.name}
+        return (
+            StreamCounter(metrics.Metric.RECORD_COUNT, tags),
+            StreamTimer(metrics.Metric.SYNC_DURATION, {**tags}),
+        )
+
+    def get_record_counter(self, **options: Any) -> StreamCounter:
+        """One for all contexts."""
+        del options
+        return self.meters[0]
+
+    def get_sync_timer(self) -> StreamTimer:
+        """One for all contexts."""
+        return self.meters[1]
 
     # What the SDK asks of a REST stream -----------------------------------------------
 
@@ -193,7 +213,6 @@ class SentryStream(RESTStream[str]):
         params = self.fallback_params if is_fallback else self.params
         return HTTPRequest(
             url=self.get_url(page.stream_context),
-            headers=HEADERS,
             params={**params, "cursor": page.next_page_token},
         )
 
@@ -294,6 +313,13 @@ class SentryStream(RESTStream[str]):
 
     # Requests -------------------------------------------------------------------------
 
+    def build_prepared_request(
+        self, *args: Any, **options: Any
+    ) -> requests.PreparedRequest:
+        """A request with the token. A session would only add what is not needed."""
+        options |= {"headers": self.tap.headers, "auth": self.authenticator}
+        return requests.Request(*args, **options).prepare()
+
     def send(self, request: requests.PreparedRequest) -> requests.Response:
         """Send a request; follow redirects only within the server."""
         for _ in range(REDIRECTS):
@@ -306,9 +332,7 @@ class SentryStream(RESTStream[str]):
             if origin(target) != origin(response.url):
                 break
             response.close()
-            request = self.build_prepared_request(
-                method="GET", url=target, headers=HEADERS
-            )
+            request = self.build_prepared_request(method="GET", url=target)
         return response
 
     def call(
@@ -327,7 +351,6 @@ class SentryStream(RESTStream[str]):
             method="GET",
             url=request.url,
             params=request.encode_params(),
-            headers=request.headers,
         )
 
         def parse(response: requests.Response) -> Page:
@@ -388,7 +411,7 @@ class SentryStream(RESTStream[str]):
             MissingEndpointError: If the server has no such path.
         """
         prepared = self.build_prepared_request(
-            method="GET", url=self.url(path, context), headers=HEADERS
+            method="GET", url=self.url(path, context)
         )
 
         def parse(response: requests.Response) -> Row:
