@@ -7,8 +7,8 @@ import logging
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from tests.conftest import NOW, TOKEN, catalog_of, run
-from tests.simulator import SentrySimulator
+from tests.conftest import NOW, catalog_of, run
+from tests.simulator import TOKEN, SentrySimulator
 
 if TYPE_CHECKING:
     import pytest
