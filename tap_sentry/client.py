@@ -132,8 +132,9 @@ class SentryStream(RESTStream[str]):
     def log_sync_costs(self) -> None:
         """Write what is left: the SDK calls this when all streams are read."""
         super().log_sync_costs()
-        for meter in self.meters:
-            meter.end()
+        if self.selected or self.has_selected_descendents:
+            for meter in self.meters:
+                meter.end()
         self.tap.write_final_state()
 
     @functools.cached_property

@@ -14,6 +14,13 @@ if TYPE_CHECKING:
     import pytest
 
 
+#: What is read for `projects`, `project_issues` and `project_events`.
+READ = {
+    *("organizations", "organization_projects"),
+    *("projects", "project_issues", "project_events"),
+}
+
+
 def test_a_request_says_who_asks(sync, sentry):
     """Sentry's operators see the tap and its version in their logs."""
     sync("organizations")
@@ -65,5 +72,6 @@ def test_the_log_does_not_grow_with_the_projects(sync, caplog):
         }
         assert found["record_count"] == len(output.records(stream)) > 0
         assert found["sync_duration"] > 0
+    assert {point["tags"]["stream"] for point in points} == READ
     names = [(point["tags"]["stream"], point["metric"]) for point in points]
     assert len(names) == len(set(names))
