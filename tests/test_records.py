@@ -105,7 +105,13 @@ def test_dates_are_dates(sent, kept):
         ('""', None),
         ("{}", None),
         ("[5]", None),
-        ("1e300", int(1e300)),
+        ("9223372036854775807", 2**63 - 1),
+        ("-9223372036854775808", -(2**63)),
+        ("9223372036854775808", None),
+        ('"-9223372036854775809"', None),
+        ("1e300", None),
+        ("1e400", None),
+        ("9" * 5000, None),
     ],
 )
 def test_whole_numbers_are_whole(sent, kept):
