@@ -78,6 +78,8 @@ class TapSentry(Tap):
         #: Paths that it has answered.
         self.answering_endpoints: set[str] = set()
         self._slugs: dict[tuple[str, str], str] = {}
+        #: Streams that were refused something for want of a scope, as far as is known.
+        self._doubtful: set[SentryStream] = set()
         if validate_config:
             _check_token_type(config or {})
         super().__init__(
@@ -267,21 +269,58 @@ class TapSentry(Tap):
             FatalAPIError: With the name of the missing scope.
         """
         needed = error.scopes
-        if self.token_scopes is not None and not error.is_unavailable_feature:
-            allowed = {
-                f"{scope.partition(':')[0]}:{level}"
-                for scope in needed
-                for level in (scope.partition(":")[2], "write", "admin")
-            }
-            if not allowed & self.token_scopes:
-                had = ", ".join(sorted(self.token_scopes)) or "no scope at all"
-                msg = (
-                    f"{stream.name} needs a token with the scope "
-                    f"{' or '.join(needed)}; this one has {had}. Create one under "
-                    f"{self.settings.api_url}/settings/account/api/auth-tokens/"
-                )
-                raise FatalAPIError(msg)
-        self.skip(stream, context, str(error), is_refusal=True)
+        if error.is_unavailable_feature:
+            self.skip(stream, context, str(error), is_refusal=True)
+        elif self.token_scopes is None:
+            self._doubtful.add(stream)
+            if not context:
+                self._stop_for_scope(stream, needed)
+            reason = f"{error}; it needs the scope {' or '.join(needed)}"
+            self.skip(stream, context, reason, is_refusal=True)
+        elif self.token_scopes.isdisjoint(_sufficient(needed)):
+            had = ", ".join(sorted(self.token_scopes)) or "no scope at all"
+            msg = (
+                f"{stream.name} needs a token with the scope {' or '.join(needed)}; "
+                f"this one has {had}. Create one under {self._tokens_page}"
+            )
+            raise FatalAPIError(msg)
+        else:
+            self.skip(stream, context, str(error), is_refusal=True)
+
+    def check_refusals(self) -> None:
+        """Stop if all of an organization was refused, seemingly for want of a scope.
+
+        For servers that do not tell the scopes of a token. What was read with a scope
+        shows that the token has it.
+
+        Raises:
+            FatalAPIError: With the name of the scope.
+        """
+        for stream in sorted(self._doubtful, key=lambda stream: stream.name):
+            skipped = [x for x in self.summary.skipped if x.stream == stream.name]
+            if all(item.is_refusal for item in skipped):
+                self._stop_for_scope(stream, stream.needed_scopes)
+        self._doubtful.clear()
+
+    def _stop_for_scope(self, stream: SentryStream, needed: tuple[str, ...]) -> None:
+        shown = {
+            other.needed_scopes
+            for other in self.streams.values()
+            if isinstance(other, SentryStream)
+            and other.current_path in self.answering_endpoints
+        }
+        if stream.needed_scopes in shown or shown & {(scope,) for scope in needed}:
+            return
+        msg = (
+            f"{stream.name} was refused everything it asked for: it needs a token with "
+            f"the scope {' or '.join(needed)}, and this server does not tell whether "
+            f"this one has it. Create one under {self._tokens_page}"
+        )
+        raise FatalAPIError(msg)
+
+    @property
+    def _tokens_page(self) -> str:
+        return f"{self.settings.api_url}/settings/account/api/auth-tokens/"
 
     @functools.cached_property
     def token_scopes(self) -> frozenset[str] | None:
@@ -453,6 +492,15 @@ def _read_catalog(file: IO[str] | None) -> Catalog | None:
     except (KeyError, TypeError, AttributeError, ValueError):
         msg = "The catalog file holds no Singer catalog: make one with --discover"
         raise ConfigValidationError(msg, errors=[msg], schema={}) from None
+
+
+def _sufficient(scopes: tuple[str, ...]) -> set[str]:
+    """Scopes and those that include them: who may write may read."""
+    return {
+        f"{scope.partition(':')[0]}:{level}"
+        for scope in scopes
+        for level in (scope.partition(":")[2], "write", "admin")
+    }
 
 
 def now() -> datetime:
