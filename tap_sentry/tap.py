@@ -11,9 +11,10 @@ import signal
 import sys
 from datetime import UTC, datetime
 from http.cookiejar import DefaultCookiePolicy
-from typing import IO, TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import IO, TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
+import click
 import requests
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
@@ -35,7 +36,6 @@ from tap_sentry.writer import SentryWriter, StateLines
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import click
     from singer_sdk.helpers.capabilities import CapabilitiesEnum
 
     from tap_sentry.client import Context
@@ -350,12 +350,40 @@ class TapSentry(Tap):
     def cb_config(
         cls, ctx: click.Context, param: click.Option, value: tuple[str, ...]
     ) -> Any:
-        """Read the config files; say in a line what is wrong with them."""
+        """Read the config files; say in a line what is wrong with them.
+
+        This is the first of the tap that the command runs.
+        """
+        for number in STOPPING:
+            signal.signal(number, cls._end)
         try:
             return super().cb_config(ctx, param, value)
         except (OSError, ValueError, TypeError) as error:
             cls.logger.error("The config file cannot be read: %s", error)  # noqa: TRY400
             ctx.exit(1)
+
+    @classmethod
+    def get_singer_command(cls) -> click.Command:
+        """The SDK's command; says in a line which file cannot be opened."""
+        command = super().get_singer_command()
+        for param in command.params:
+            if isinstance(param.type, click.File):
+                param.type = _File()
+        return command
+
+    @classmethod
+    def _end(cls, number: int, frame: object) -> NoReturn:
+        """End at once: nothing is read yet."""
+        del frame
+        cls.logger.info("Stopped by %s", signal.Signals(number).name)
+        sys.exit(128 + number)
+
+    def _handle_termination(self, signum: int, frame: object) -> NoReturn:
+        """End with a code that tells the truth; the SDK's is 0.
+
+        It lets itself be told of signals as soon as there is a tap.
+        """
+        self._end(signum, frame)
 
     @classmethod
     def invoke(  # type: ignore[override] # as the SDK's own taps do
@@ -455,6 +483,22 @@ class _Stopped(BaseException):
     def __init__(self, number: int) -> None:
         super().__init__(number)
         self.number = number
+
+
+class _File(click.File):
+    """A file of the command line; one that cannot be opened is told in a line."""
+
+    def fail(
+        self,
+        message: str,
+        param: click.Parameter | None = None,
+        ctx: click.Context | None = None,
+    ) -> NoReturn:
+        """End with code 1: 2 would be a wrong command line."""
+        del ctx
+        name = param.name if param else "input"
+        TapSentry.logger.error("The %s file cannot be read: %s", name, message)
+        sys.exit(1)
 
 
 def _read_json(file: IO[str] | None, what: str) -> Any:
