@@ -62,8 +62,9 @@ bench: $(tap) ## Measure the tap against rivals: make bench [BENCH='--quick ligh
 faults: $(tap) ## Run the tap under hundreds of mixtures of faults: [FAULTS='--first 1000']
 	@.venv/bin/python -m tests.soak $(FAULTS)
 
-snapshots: $(tap) ## Rewrite the catalog's snapshots; review the diff
-	@SNAPSHOTS=write .venv/bin/pytest --quiet tests/test_catalog.py
+snapshots: $(tap) $(postgres) ## Rewrite what tests hold: catalog, tables, recipes; review the diff
+	@SNAPSHOTS=write .venv/bin/pytest --quiet tests/test_catalog.py tests/test_tables.py \
+	  tests/warehouse/test_recipes.py
 
 clean: ## Remove environments, caches, loaded rows and their bookmarks
 	rm -rf .venv .venv-target .venv-postgres .venv-meltano .meltano output

@@ -4,24 +4,25 @@
     python scripts/draw_tables.py
 
 Prints a Mermaid diagram of the catalog: of each table its key, what it refers to, and
-the columns that most questions are about.
+the columns that most questions are about. A test holds the README to it, and puts it
+there (`make snapshots`).
 """
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tap_sentry.records import kind
-from tap_sentry.streams import (
-    STREAMS,
+from tap_sentry.streams import STREAMS
+from tap_sentry.streams.events import (
     IssueEventEntries,
-    OrganizationProjects,
-    Organizations,
-    OrganizationTeams,
+    IssueEvents,
     ProjectEventEntries,
-    ProjectIssues,
-    Projects,
-    TeamProjects,
+    ProjectEvents,
 )
+from tap_sentry.streams.issues import ProjectIssues
+from tap_sentry.streams.organizations import Organizations
+from tap_sentry.streams.projects import OrganizationProjects, Projects
+from tap_sentry.streams.teams import OrganizationTeams, TeamProjects
 
 #: What becomes of each kind of column in PostgreSQL.
 TYPES = {
@@ -44,7 +45,7 @@ MAIN = (
 
 #: Part of every key; ids are unique in an organization only.
 REALM = "organization_id"
-#: The stream that a column refers to, by its `organization_id` and `id`.
+#: The stream that a column refers to: to the last column of its key.
 REFERENCES: Mapping[str, Any] = {
     REALM: Organizations,
     "team_id": OrganizationTeams,
@@ -57,8 +58,8 @@ OPTIONAL = {"issue_id"}
 MORE_REFERENCES: Mapping[Any, Mapping[str, Any]] = {
     Projects: {"id": OrganizationProjects},
     TeamProjects: {"id": OrganizationProjects},
-    ProjectEventEntries: {"event_id": ProjectEventEntries.__base__},
-    IssueEventEntries: {"event_id": IssueEventEntries.__base__},
+    ProjectEventEntries: {"event_id": ProjectEvents},
+    IssueEventEntries: {"event_id": IssueEvents},
 }
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from scripts.draw_tables import TYPES
+from scripts.draw_tables import TYPES, references
 from tap_sentry.records import REPLACEMENT, kind
 from tap_sentry.streams import STREAMS
 from tests.conftest import NOW
@@ -93,6 +93,24 @@ def test_tables_are_keyed_as_the_catalog_says(warehouse):
     )
 
     assert dict(found) == {name: sorted(names) for name, names in KEYS.items()}
+
+
+@pytest.mark.parametrize("stream", STREAMS, ids=NAMES)
+def test_what_is_drawn_as_a_reference_leads_to_a_row(warehouse, stream):
+    """Of its own organization; an event that has no issue refers to none."""
+    for column, other in references(stream).items():
+        conditions = [f'other."{other.primary_keys[-1]}" = one."{column}"']
+        if "organization_id" in other.primary_keys:
+            conditions.append("other.organization_id = one.organization_id")
+        lost = warehouse.database.values(
+            f"""
+            select "{column}" from sentry.{stream.name} as one
+            where "{column}" is not null and not exists (
+              select from sentry.{other.name} as other where {" and ".join(conditions)}
+            )
+            """  # noqa: S608
+        )
+        assert lost == []
 
 
 def test_dates_are_utc_whatever_the_zone_of_the_server(warehouse):
