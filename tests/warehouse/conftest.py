@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import re
 import shutil
 import socket
@@ -141,12 +142,13 @@ def server() -> Iterator[Server]:
 
 @contextmanager
 def running(binaries: Path) -> Iterator[Server]:
-    """Make a cluster and run it, as another user where we are root, whom it refuses."""
+    """Make a cluster and run it, as nobody where we are root, whom it refuses."""
     folder = Path(tempfile.mkdtemp(prefix="tap-sentry-"))
     as_user: dict[str, Any] = {"cwd": folder, "env": plain_environment()}
     if os.geteuid() == 0:
-        as_user |= {"user": "postgres", "group": "postgres", "extra_groups": ()}
-        shutil.chown(folder, "postgres", "postgres")
+        nobody = pwd.getpwnam("nobody")
+        as_user |= {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": ()}
+        shutil.chown(folder, nobody.pw_uid, nobody.pw_gid)
     data = folder / "data"
     command: list[str | Path] = [binaries / "initdb", "--pgdata", data, "--no-sync"]
     command += ["--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C"]
@@ -176,6 +178,8 @@ def running(binaries: Path) -> Iterator[Server]:
             ["/bin/sh", "-c", GUARD, "guard", folder, *command],
             stdin=subprocess.PIPE,
             stderr=log,
+            # Of an interrupt from the keyboard it hears by the pipe only.
+            start_new_session=True,
             **as_user,
         ),
     ):
