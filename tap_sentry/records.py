@@ -51,9 +51,6 @@ _WHOLE = range(-(2**63), 2**63)
 DEEPEST = 100
 _BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
 
-#: What a date begins with; databases refuse others.
-_DATE = re.compile(rb'"\d{4}-\d\d-\d\d').match
-
 
 class DamagedBodyError(ValueError):
     """A body that is not the JSON it should be."""
@@ -234,6 +231,23 @@ _TEXT, _OBJECT, _ARRAY, _NULL = b'"{[n'
 _NUMBER = b"-0123456789"
 
 
+class _Any(msgspec.Struct):
+    """An object of which nothing is decoded."""
+
+
+_DATE = msgspec.json.Decoder(datetime)
+_OBJECTS = msgspec.json.Decoder(list[_Any | None])
+_TEXTS = msgspec.json.Decoder(list[str | None])
+
+
+def _is(decoder: msgspec.json.Decoder[Any], raw: Raw) -> bool:
+    try:
+        decoder.decode(raw)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return True
+
+
 def _first(raw: Raw) -> int:
     return memoryview(raw)[0]
 
@@ -245,7 +259,14 @@ def as_text(raw: Raw) -> Any:
 
 def as_instant(raw: Raw) -> Any:
     """A date, also where it is sent as seconds since 1970; null for anything else."""
-    if _DATE(raw):
+    if _is(_DATE, raw):
+        return raw
+    if _first(raw) == _TEXT:
+        try:
+            # It reads more forms, and is what loaders read dates with.
+            datetime.fromisoformat(value(raw))
+        except ValueError:
+            return None
         return raw
     return None if _first(raw) not in _NUMBER else epoch_to_text(value(raw))
 
@@ -291,6 +312,8 @@ def as_object(raw: Raw) -> Any:
 
 def as_objects(raw: Raw) -> Any:
     """An array of objects, with anything else wrapped into one."""
+    if _is(_OBJECTS, raw):
+        return raw
     found = items(raw) if _first(raw) == _ARRAY else [raw]
     return [
         item if _first(item) in {_OBJECT, _NULL} else as_object(item) for item in found
@@ -299,6 +322,8 @@ def as_objects(raw: Raw) -> Any:
 
 def as_texts(raw: Raw) -> Any:
     """An array of texts."""
+    if _is(_TEXTS, raw):
+        return raw
     found = items(raw) if _first(raw) == _ARRAY else [raw]
     return [item if _first(item) in {_TEXT, _NULL} else as_text(item) for item in found]
 
@@ -314,11 +339,6 @@ _FITS: Mapping[str, tuple[bytes, Fit]] = {
     "object": (b"{n", as_object),
     "array of object": (b"n", as_objects),
     "array of string": (b"n", as_texts),
-}
-#: An array passes as it is when its first item does: Sentry does not mix them.
-_PASSING_ARRAYS = {
-    "array of object": (b"[]", b"[{"),
-    "array of string": (b"[]", b'["'),
 }
 
 
@@ -372,18 +392,16 @@ class Projection:
         `renamed` maps other names of a column to it; what is sent under the name of an
         `added` column is not that column.
         """
-        self._columns: dict[str, tuple[str, bytes, tuple[bytes, ...], Fit]] = {}
+        self._columns: dict[str, tuple[str, bytes, Fit]] = {}
         properties = schema["properties"]
         for sent in (*properties, *renamed):
             column = renamed.get(sent, sent)
             if column not in properties or column in added:
                 continue
-            column_kind = kind(properties[column])
-            passing, fit = _FITS[column_kind]
-            arrays = _PASSING_ARRAYS.get(column_kind, ())
+            passing, fit = _FITS[kind(properties[column])]
             if "properties" in properties[column]:
                 passing, fit = b"n", Named(properties[column])
-            self._columns[sent] = (column, passing, arrays, fit)
+            self._columns[sent] = (column, passing, fit)
 
     def __call__(self, row: Mapping[str, Raw]) -> Row:
         """The row of the declared columns that were sent."""
@@ -392,10 +410,6 @@ class Projection:
         for sent, raw in row.items():
             if (found := columns.get(sent)) is None:
                 continue
-            column, passing, arrays, fit = found
-            view = memoryview(raw)
-            if view[0] in passing or (arrays and bytes(view[:2]) in arrays):
-                fitted[column] = raw
-            else:
-                fitted[column] = fit(raw)
+            column, passing, fit = found
+            fitted[column] = raw if _first(raw) in passing else fit(raw)
         return fitted

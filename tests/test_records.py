@@ -82,6 +82,11 @@ def test_texts_are_texts(sent, kept):
         ("true", None),
         ("{}", None),
         ("[1793534400]", None),
+        ('"2026-11-01T12:00:00.123456+02:00"', "2026-11-01T12:00:00.123456+02:00"),
+        ('"2026-11-01"', "2026-11-01"),
+        ('"2026-02-30T00:00:00Z"', None),
+        ('"0000-00-00T00:00:00Z"', None),
+        ('"\\u00fc"', None),
     ],
 )
 def test_dates_are_dates(sent, kept):
@@ -191,6 +196,7 @@ def test_objects_are_objects(sent, kept):
         ('"a"', [{"value": "a"}]),
         ("[ ]", []),
         ('[ {"a": 1}]', [{"a": 1}]),
+        ('[{"a": 1}, 2, null]', [{"a": 1}, {"value": 2}, None]),
     ],
 )
 def test_arrays_of_objects_hold_objects(sent, kept):
@@ -208,6 +214,7 @@ def test_arrays_of_objects_hold_objects(sent, kept):
         ('"a"', ["a"]),
         ("5", ["5"]),
         ("[ ]", []),
+        ('["a", 1, null, ["b"]]', ["a", "1", None, '["b"]']),
     ],
 )
 def test_arrays_of_texts_hold_texts(sent, kept):
