@@ -11,9 +11,10 @@ import signal
 import sys
 from datetime import UTC, datetime
 from http.cookiejar import DefaultCookiePolicy
-from typing import IO, TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import IO, TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
+import click
 import requests
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
@@ -35,7 +36,6 @@ from tap_sentry.writer import SentryWriter, StateLines
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import click
     from singer_sdk.helpers.capabilities import CapabilitiesEnum
 
     from tap_sentry.client import Context
@@ -78,6 +78,8 @@ class TapSentry(Tap):
         #: Paths that it has answered.
         self.answering_endpoints: set[str] = set()
         self._slugs: dict[tuple[str, str], str] = {}
+        #: Streams that were refused something for want of a scope, as far as is known.
+        self._doubtful: set[SentryStream] = set()
         if validate_config:
             _check_token_type(config or {})
         super().__init__(
@@ -277,21 +279,58 @@ class TapSentry(Tap):
             FatalAPIError: With the name of the missing scope.
         """
         needed = error.scopes
-        if self.token_scopes is not None and not error.is_unavailable_feature:
-            allowed = {
-                f"{scope.partition(':')[0]}:{level}"
-                for scope in needed
-                for level in (scope.partition(":")[2], "write", "admin")
-            }
-            if not allowed & self.token_scopes:
-                had = ", ".join(sorted(self.token_scopes)) or "no scope at all"
-                msg = (
-                    f"{stream.name} needs a token with the scope "
-                    f"{' or '.join(needed)}; this one has {had}. Create one under "
-                    f"{self.settings.api_url}/settings/account/api/auth-tokens/"
-                )
-                raise FatalAPIError(msg)
-        self.skip(stream, context, str(error), is_refusal=True)
+        if error.is_unavailable_feature:
+            self.skip(stream, context, str(error), is_refusal=True)
+        elif self.token_scopes is None:
+            self._doubtful.add(stream)
+            if not context:
+                self._stop_for_scope(stream, needed)
+            reason = f"{error}; it needs the scope {' or '.join(needed)}"
+            self.skip(stream, context, reason, is_refusal=True)
+        elif self.token_scopes.isdisjoint(_sufficient(needed)):
+            had = ", ".join(sorted(self.token_scopes)) or "no scope at all"
+            msg = (
+                f"{stream.name} needs a token with the scope {' or '.join(needed)}; "
+                f"this one has {had}. Create one under {self._tokens_page}"
+            )
+            raise FatalAPIError(msg)
+        else:
+            self.skip(stream, context, str(error), is_refusal=True)
+
+    def check_refusals(self) -> None:
+        """Stop if all of an organization was refused, seemingly for want of a scope.
+
+        For servers that do not tell the scopes of a token. What was read with a scope
+        shows that the token has it.
+
+        Raises:
+            FatalAPIError: With the name of the scope.
+        """
+        for stream in sorted(self._doubtful, key=lambda stream: stream.name):
+            skipped = [x for x in self.summary.skipped if x.stream == stream.name]
+            if all(item.is_refusal for item in skipped):
+                self._stop_for_scope(stream, stream.needed_scopes)
+        self._doubtful.clear()
+
+    def _stop_for_scope(self, stream: SentryStream, needed: tuple[str, ...]) -> None:
+        shown = {
+            other.needed_scopes
+            for other in self.streams.values()
+            if isinstance(other, SentryStream)
+            and other.current_path in self.answering_endpoints
+        }
+        if stream.needed_scopes in shown or shown & {(scope,) for scope in needed}:
+            return
+        msg = (
+            f"{stream.name} was refused everything it asked for: it needs a token with "
+            f"the scope {' or '.join(needed)}, and this server does not tell whether "
+            f"this one has it. Create one under {self._tokens_page}"
+        )
+        raise FatalAPIError(msg)
+
+    @property
+    def _tokens_page(self) -> str:
+        return f"{self.settings.api_url}/settings/account/api/auth-tokens/"
 
     @functools.cached_property
     def token_scopes(self) -> frozenset[str] | None:
@@ -321,12 +360,40 @@ class TapSentry(Tap):
     def cb_config(
         cls, ctx: click.Context, param: click.Option, value: tuple[str, ...]
     ) -> Any:
-        """Read the config files; say in a line what is wrong with them."""
+        """Read the config files; say in a line what is wrong with them.
+
+        This is the first of the tap that the command runs.
+        """
+        for number in STOPPING:
+            signal.signal(number, cls._end)
         try:
             return super().cb_config(ctx, param, value)
         except (OSError, ValueError, TypeError) as error:
             cls.logger.error("The config file cannot be read: %s", error)  # noqa: TRY400
             ctx.exit(1)
+
+    @classmethod
+    def get_singer_command(cls) -> click.Command:
+        """The SDK's command; says in a line which file cannot be opened."""
+        command = super().get_singer_command()
+        for param in command.params:
+            if isinstance(param.type, click.File):
+                param.type = _File()
+        return command
+
+    @classmethod
+    def _end(cls, number: int, frame: object) -> NoReturn:
+        """End at once: nothing is read yet."""
+        del frame
+        cls.logger.info("Stopped by %s", signal.Signals(number).name)
+        sys.exit(128 + number)
+
+    def _handle_termination(self, signum: int, frame: object) -> NoReturn:
+        """End with a code that tells the truth; the SDK's is 0.
+
+        It lets itself be told of signals as soon as there is a tap.
+        """
+        self._end(signum, frame)
 
     @classmethod
     def invoke(  # type: ignore[override] # as the SDK's own taps do
@@ -428,6 +495,22 @@ class _Stopped(BaseException):
         self.number = number
 
 
+class _File(click.File):
+    """A file of the command line; one that cannot be opened is told in a line."""
+
+    def fail(
+        self,
+        message: str,
+        param: click.Parameter | None = None,
+        ctx: click.Context | None = None,
+    ) -> NoReturn:
+        """End with code 1: 2 would be a wrong command line."""
+        del ctx
+        name = param.name if param else "input"
+        TapSentry.logger.error("The %s file cannot be read: %s", name, message)
+        sys.exit(1)
+
+
 def _read_json(file: IO[str] | None, what: str) -> Any:
     """The object in a catalog or state file; None for an empty file.
 
@@ -463,6 +546,15 @@ def _read_catalog(file: IO[str] | None) -> Catalog | None:
     except (KeyError, TypeError, AttributeError, ValueError):
         msg = "The catalog file holds no Singer catalog: make one with --discover"
         raise ConfigValidationError(msg, errors=[msg], schema={}) from None
+
+
+def _sufficient(scopes: tuple[str, ...]) -> set[str]:
+    """Scopes and those that include them: who may write may read."""
+    return {
+        f"{scope.partition(':')[0]}:{level}"
+        for scope in scopes
+        for level in (scope.partition(":")[2], "write", "admin")
+    }
 
 
 def now() -> datetime:
