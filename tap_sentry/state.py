@@ -195,7 +195,8 @@ def load(
         if not isinstance(found, dict):
             continue
         kept: Entry = {}
-        by_id = found.get("by_id")
+        # An organization without projects has nothing but `refreshed`.
+        by_id = found.get("by_id", {} if "refreshed" in found else None)
         if isinstance(by_id, dict):
             kept["by_id"] = {
                 key: usable

@@ -413,6 +413,15 @@ def test_a_good_state_is_taken_as_it_is_without_a_word(loading):
     assert loading({"bookmarks": bookmarks}) == (bookmarks, [])
 
 
+def test_the_state_of_an_organization_without_projects_is_good(loading):
+    refreshed = {"9": text(at(9))}
+
+    kept, said = loading({"bookmarks": {"project_issues": {"refreshed": refreshed}}})
+
+    assert kept["project_issues"]["refreshed"] == refreshed
+    assert said == []
+
+
 @pytest.mark.parametrize("state", [{}, {"bookmarks": {}}])
 def test_an_empty_state_is_nothing_to_talk_about(loading, state):
     assert loading(state) == ({}, [])
