@@ -16,7 +16,7 @@ import requests
 
 from tap_sentry.fetching import Call, Fetcher
 from tests.conftest import NOW, Output, catalog_of, run
-from tests.organization import generated
+from tests.organization import Builder, generated
 from tests.simulator import TOKEN, Limit, SentrySimulator
 
 if TYPE_CHECKING:
@@ -96,6 +96,24 @@ def test_no_more_requests_are_under_way_than_the_setting_says() -> None:
 
     assert max(simulator.concurrency.values()) <= 4
     assert sum(request.overlapped for request in simulator.requests) > 20
+
+
+@pytest.mark.parametrize("streams", [("team_projects",), ()])
+def test_counts_of_teams_are_asked_for_ahead(streams: tuple[str, ...]) -> None:
+    """Also where nothing else needs the list of a team's projects."""
+    build = Builder(NOW, seed=3)
+    organization = build.organization("acme", "Acme", ["code/attic"])
+    for number in range(12):
+        team = build.team(organization, f"team-{number}")
+        build.project(organization, f"shop-{number}", "python", [team], 1)
+    simulator = SentrySimulator([organization], clock=lambda: NOW, latency=0.05)
+    with simulator.served():
+        config = {"auth_token": TOKEN, "api_url": simulator.url}
+        run(config, catalog_of("team_event_counts", *streams))
+
+    assert simulator.concurrency["organizations/{org}/stats_v2/"] > 4
+    assert simulator.concurrency["teams/{org}/{team}/projects/"] > 4
+    assert max(asked(simulator).values()) == 1
 
 
 class Meeting:
