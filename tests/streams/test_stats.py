@@ -269,7 +269,9 @@ def test_a_server_that_lacks_the_new_counts_is_told_of_once(
 def test_one_organization_without_counts_is_skipped_alone(sync, sentry, caplog):
     """Where others have them, the server does not lack the endpoint."""
     first, second = (found.slug for found in sentry.organizations)
-    sentry.fault(404, times=None, empty=True, when=at(f"organizations/{second}/stats.*"))
+    sentry.fault(
+        404, times=None, empty=True, when=at(f"organizations/{second}/stats.*")
+    )
     output = sync("organization_event_counts", organizations=[first, second])
 
     assert told(caplog, f"organization_event_counts skipped organization {second}")
