@@ -725,6 +725,20 @@ def test_a_catalog_can_force_full_tables(clock, serve):
     assert all(tidy(state) == tidy(former) for state in states(output))
 
 
+def test_a_catalog_can_call_every_stream_incremental(serve):
+    """As `"*": {replication-method: INCREMENTAL}` of Meltano does."""
+    sentry = serve()
+    catalog = catalog_of()
+    for entry in catalog["streams"]:
+        entry["replication_method"] = "INCREMENTAL"
+
+    output = tap(catalog=catalog)
+
+    assert output.code == 0
+    for stream in ("organization_teams", "project_users", "project_events"):
+        assert read(output, stream=stream) == sentry.truth(stream), stream
+
+
 SDK_LAYOUT = {
     "partitions": [
         {
