@@ -46,8 +46,7 @@ lint: $(tap) ## Check style, types and workflows
 	.venv/bin/check-jsonschema --builtin-schema vendor.meltano meltano.yml
 	.venv/bin/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 	.venv/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
-	.venv/bin/check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/[!c]*.yml
-	.venv/bin/check-jsonschema --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
+	.venv/bin/check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/*.yml
 	.venv/bin/check-jsonschema --builtin-schema vendor.compose-spec .github/glitchtip/compose.yml
 	.venv/bin/zizmor --offline --quiet .github
 

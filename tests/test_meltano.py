@@ -148,6 +148,7 @@ def test_discovery_is_that_of_the_tap(project):
 def test_select_lists_what_is_selected(project):
     """Every attribute of the heavy streams is excluded, and no other."""
     listed = project.meltano("select tap-sentry --list --all")
+    marks: dict[str, set[str]]
     marks = {"[selected": set(), "[automatic": set(), "[excluded": set()}
     for line in listed.splitlines():
         mark, _, attribute = line.strip().partition("]")
