@@ -148,6 +148,14 @@ def test_the_shards_of_the_example_can_be_read():
     assert all(streams <= set(STREAMS) - WHOLE for streams in named)
 
 
+def test_the_documentation_names_what_only_one_shard_may_read():
+    text = (ROOT / "docs" / "scaling.md").read_text()
+    sentence, _, _ = text.partition(" do not follow `projects`.")
+    _, _, sentence = sentence.rpartition("\n- ")
+
+    assert set(sentence.replace("`", " ").replace(",", " ").split()) - {"and"} == WHOLE
+
+
 def test_the_shards_together_load_what_one_run_would(loaded):
     rows = loaded.rows()
 
