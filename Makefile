@@ -60,8 +60,8 @@ demo: $(tap) $(plugins) ## Load a simulated Sentry through Meltano and query it
 sync: $(plugins) ## Load your Sentry into output/: TAP_SENTRY_AUTH_TOKEN=… make sync
 	.venv-meltano/bin/meltano --log-level warning run tap-sentry target-jsonl
 
-dagster: $(tap) $(dagster) ## Test the example of Dagster
-	@.venv/bin/pytest -m dagster tests/test_dagster.py
+dagster: $(tap) $(postgres) $(dagster) ## Test the example of Dagster
+	@.venv/bin/pytest -m dagster tests/warehouse/test_dagster.py
 
 live: $(tap) $(target) ## Test a server: make live SENTRY_URL=… SENTRY_TOKEN=… [SENTRY_TRUTH=folder]
 	$(if $(and $(SENTRY_URL),$(SENTRY_TOKEN)),,$(error SENTRY_URL and SENTRY_TOKEN must be set))
