@@ -219,6 +219,18 @@ def test_a_report_without_a_state_leaves_none(serve):
     assert states(tap(*INCREMENTAL, report_date="2026-11-14")) == []
 
 
+@pytest.mark.parametrize("streams", [("organizations",), ("projects", *INCREMENTAL)])
+def test_the_state_is_the_last_line_whatever_was_read(streams, serve):
+    """Targets made after Singer's template drop a state that a record follows."""
+    serve()
+    former = tap(*INCREMENTAL).state
+
+    output = tap(*streams, state=former, report_date="2026-11-14")
+
+    assert output.messages[-1]["type"] == "STATE"
+    assert tidy(output.state) == tidy(former)
+
+
 def test_single_issues_need_no_list_and_move_no_bookmark(clock, serve):
     sentry = serve()
     former = tap(*EVENTS).state
