@@ -143,6 +143,8 @@ def _no_leaks(
     into a pipe that a test reads, and into the files of the test.
     """
     leaks = Leaks()
+    has_files = "tmp_path" in request.fixturenames
+    files = request.getfixturevalue("tmp_path") if has_files else None
     format_message = SentryWriter.format_message
     communicate = subprocess.Popen.communicate
 
@@ -162,8 +164,8 @@ def _no_leaks(
     logging.getLogger().addHandler(leaks)
     yield leaks
     logging.getLogger().removeHandler(leaks)
-    if "tmp_path" in request.fixturenames:
-        leaks.look_into(request.getfixturevalue("tmp_path"))
+    if files is not None:
+        leaks.look_into(files)
     may_show = request.node.get_closest_marker("shows_token")
     assert not leaks.found or may_show, leaks.found
 
