@@ -189,11 +189,16 @@ class SentryStream(RESTStream[str]):
         return (is_fallback and self.fallback_scopes) or self.scopes
 
     @functools.cached_property
-    def selects_within_columns(self) -> bool:
-        """Whether the catalog deselects a part of a column."""
-        return any(
-            not selected and len(breadcrumb) > len(("properties", "column"))
-            for breadcrumb, selected in self.mask.items()
+    def is_looked_into(self) -> bool:
+        """Whether the SDK has to see the values of rows, not only to copy them."""
+        config = self.tap.config
+        return (
+            bool(config.get("stream_maps") or config.get("flattening_enabled"))
+            # The catalog deselects a part of a column.
+            or any(
+                not selected and len(breadcrumb) > len(("properties", "column"))
+                for breadcrumb, selected in self.mask.items()
+            )
         )
 
     @property
@@ -601,7 +606,7 @@ class SentryStream(RESTStream[str]):
         row = {**(context or {}), **row}
         for column in self.columns_not_in_catalog:
             row.pop(column, None)
-        return records.decoded(row) if self.tap.looks_into_rows(self) else row
+        return records.decoded(row) if self.is_looked_into else row
 
 
 class NamedStream(SentryStream):

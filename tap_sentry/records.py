@@ -414,5 +414,6 @@ class Projection:
             if (found := columns.get(sent)) is None:
                 continue
             column, passing, fit = found
-            fitted[column] = raw if _first(raw) in passing else fit(raw)
+            # Not by `_first`: this is done for every column of every row.
+            fitted[column] = raw if memoryview(raw)[0] in passing else fit(raw)
         return fitted

@@ -228,14 +228,6 @@ class TapSentry(Tap):
             ):
                 stream.check_names(organizations)
 
-    def looks_into_rows(self, stream: SentryStream) -> bool:
-        """Whether the SDK has to see the values of rows, not only to copy them."""
-        return bool(
-            self.config.get("stream_maps")
-            or self.config.get("flattening_enabled")
-            or stream.selects_within_columns
-        )
-
     # What goes wrong ------------------------------------------------------------------
 
     def skip(
