@@ -20,6 +20,7 @@ from tap_sentry.fetching import Call
 from tap_sentry.listing import Listing, Page
 from tap_sentry.lookahead import Want
 from tap_sentry.pagination import SentryPaginator
+from tap_sentry.summary import Tally
 
 if TYPE_CHECKING:
     from collections.abc import (
@@ -107,6 +108,7 @@ class SentryStream(RESTStream[str]):
         """Prepare the columns."""
         super().__init__(tap)
         self.tap = tap
+        self.tally = Tally(self.name)
         self.project = records.Projection(self.row_schema, self.renamed, ADDED)
 
     @property
@@ -128,6 +130,11 @@ class SentryStream(RESTStream[str]):
         """
         is_sdk = level in {logging.INFO, logging.ERROR}
         super().log(message, *args, level=logging.DEBUG if is_sdk else level, **options)
+
+    def get_record_counter(self, **options: Any) -> Tally:
+        """The one that counts all records of the stream."""
+        del options
+        return self.tally
 
     def log_sync_costs(self) -> None:
         """Write what is left: the SDK calls this when all streams are read."""

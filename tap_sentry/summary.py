@@ -1,13 +1,19 @@
-"""What a run read, skipped and could not find: told at its end."""
+"""What a run read, skipped and could not find: told as it goes and at its end."""
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
+
+from singer_sdk import metrics
 
 if TYPE_CHECKING:
     import logging
+    from types import TracebackType
+
+    from tap_sentry.tap import TapSentry
 
 #: Skipped slices of one stream that are listed one by one.
 LISTED = 20
@@ -21,6 +27,146 @@ class Skipped:
     slice: str
     reason: str
     is_refusal: bool = False
+
+
+class Tally(metrics.Counter):
+    """Counts the records of a stream: by slice for the SDK's log, and in all."""
+
+    def __init__(self, stream: str) -> None:
+        """Start with nothing."""
+        super().__init__(metrics.Metric.RECORD_COUNT, {metrics.Tag.STREAM: stream})
+        self._logged = 0
+        #: Whether a slice is being read, and how many have been.
+        self.is_open = False
+        self.slices = 0
+
+    @property
+    def records(self) -> int:
+        """All records so far."""
+        return self._logged + self.value
+
+    @property
+    def kind(self) -> str:
+        """What a slice is: organization, team or project; empty if there is one."""
+        ids = list(self.context or {})
+        return ids[-1].removesuffix("_id") if ids else ""
+
+    def __enter__(self) -> Self:
+        self.is_open = True
+        super().__enter__()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
+    ) -> None:
+        self.is_open = False
+        self.slices += exc_type is None
+        super().__exit__(exc_type, exc_val, exc_tb)
+
+    def _pop(self) -> None:
+        """Keep what the SDK forgets whenever it logs."""
+        self._logged += self.value
+        super()._pop()
+
+
+@dataclass(frozen=True)
+class Line:
+    """How far one stream is, or all of them together."""
+
+    name: str
+    #: None: read because others hang on it, but not written.
+    records: int | None
+    requests: int
+    #: Seconds that limits have held it back, and from now on will.
+    waited: float
+    waits: float
+    #: How much of all that is, such as `3 of 9 projects, 1 skipped`.
+    extent: str
+    is_open: bool
+
+    def __str__(self) -> str:
+        """All of it in one line."""
+        parts = [counted(self.records, "record")] if self.records is not None else []
+        parts.append(counted(self.requests, "request"))
+        if self.waited >= 1:
+            parts.append(f"held back by limits for {duration(self.waited)}")
+        if self.extent:
+            parts.append(self.extent)
+        return f"{self.name}: {', '.join(parts)}"
+
+
+def lines(tap: TapSentry) -> list[Line]:
+    """A line for each stream that has been asked for, in the order of the streams.
+
+    Changes nothing: a thread calls it while the main thread reads and writes.
+    """
+    now = time.time()
+    known = tap.known_names
+    skipped = Counter(item.stream for item in list(tap.summary.skipped))
+    found = []
+    for stream in tap.reports:
+        tally = stream.tally
+        requests = tap.fetcher.sent[stream]
+        if not (tally.is_open or tally.slices or requests):
+            continue
+        # Streams can share an endpoint; one that asked nothing was not held back.
+        paths = {stream.path, stream.fallback_path} if requests else {None}
+        gates = tap.fetcher.gates_of(paths)
+        found.append(
+            Line(
+                stream.name,
+                tally.records if stream.selected else None,
+                requests,
+                waited=sum(gate.waited(now) for gate in gates),
+                waits=max((gate.opens_in(now) for gate in gates), default=0.0),
+                extent=extent(tally, known[tally.kind], skipped[stream.name]),
+                is_open=tally.is_open,
+            )
+        )
+    return found
+
+
+def total(tap: TapSentry, found: list[Line], seconds: float) -> Line:
+    """All streams together."""
+    now = time.time()
+    return Line(
+        "total",
+        sum(line.records or 0 for line in found),
+        sum(line.requests for line in found),
+        waited=sum(gate.waited(now) for gate in tap.fetcher.gates_of()),
+        waits=0.0,
+        extent=f"in {duration(seconds)}",
+        is_open=False,
+    )
+
+
+def extent(tally: Tally, known: int, skipped: int) -> str:
+    """Such as `3 of 9 projects, 1 skipped`."""
+    parts = []
+    if tally.kind:
+        whole = counted(max(known, tally.slices), tally.kind)
+        is_part = tally.slices < known
+        parts.append(f"{tally.slices:,} of {whole}" if is_part else whole)
+    if skipped:
+        parts.append(f"{skipped:,} skipped")
+    return ", ".join(parts)
+
+
+def counted(number: int, what: str) -> str:
+    """Such as `1 record` or `1,200 records`."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def duration(seconds: float) -> str:
+    """Such as `12 s`, `3 min 20 s` or `2 h 5 min`."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
 
 
 class Summary:
@@ -61,7 +207,7 @@ class Summary:
         return sorted(name for name in refused if not self._read[name])
 
     def log(self, logger: logging.Logger) -> None:
-        """Tell it."""
+        """Tell what was left out."""
         for stream, reason in sorted(self._missing.items()):
             logger.warning("%s is missing on this server: %s", stream, reason)
         for stream, number in sorted(self._outside.items()):
@@ -84,5 +230,3 @@ class Summary:
                 logger.warning(
                     "%s skipped %d more, not listed", stream, number - LISTED
                 )
-        for stream in self.refused:
-            logger.error("%s gave nothing: every request was refused", stream)
