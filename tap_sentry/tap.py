@@ -19,6 +19,7 @@ from http.cookiejar import DefaultCookiePolicy
 from typing import IO, TYPE_CHECKING, Any, ClassVar, TypeVar
 from urllib.parse import urlsplit
 
+import click
 import requests
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
@@ -26,8 +27,10 @@ from singer_sdk import Tap
 from singer_sdk.exceptions import ConfigValidationError, FatalAPIError, SingerSDKError
 from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
 from singer_sdk.singerlib import Catalog
+from singer_sdk.tap_base import CliTestOptionValue
 
 from tap_sentry import errors, records, settings, summary
+from tap_sentry.check import Check, grants
 from tap_sentry.client import NamedStream, SentryStream
 from tap_sentry.fetching import Fetcher
 from tap_sentry.lookahead import LookAhead
@@ -40,7 +43,6 @@ from tap_sentry.writer import SentryWriter, StateLines
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import click
     from singer_sdk.helpers.capabilities import CapabilitiesEnum
 
     from tap_sentry.client import Context
@@ -283,29 +285,32 @@ class TapSentry(Tap):
             FatalAPIError: With the name of the missing scope.
         """
         needed = error.scopes
-        if self.token_scopes is not None and not error.is_unavailable_feature:
-            allowed = {
-                f"{scope.partition(':')[0]}:{level}"
-                for scope in needed
-                for level in (scope.partition(":")[2], "write", "admin")
-            }
-            if not allowed & self.token_scopes:
-                had = ", ".join(sorted(self.token_scopes)) or "no scope at all"
-                msg = (
-                    f"{stream.name} needs a token with the scope "
-                    f"{' or '.join(needed)}; this one has {had}. Create one under "
-                    f"{self.settings.api_url}/settings/account/api/auth-tokens/"
-                )
-                raise FatalAPIError(msg)
+        scopes = None if error.is_unavailable_feature else self.token_scopes
+        if scopes is not None and not grants(scopes, needed):
+            had = ", ".join(sorted(scopes)) or "no scope at all"
+            msg = (
+                f"{stream.name} needs a token with the scope "
+                f"{' or '.join(needed)}; this one has {had}. Create one under "
+                f"{self.settings.api_url}/settings/account/api/auth-tokens/"
+            )
+            raise FatalAPIError(msg)
         self.skip(stream, context, str(error), is_refusal=True)
 
     @functools.cached_property
     def token_scopes(self) -> frozenset[str] | None:
-        """The scopes of the token, if the server tells: `auth.scopes` of `/api/0/`."""
+        """The scopes of the token, if the server tells."""
         try:
-            row = self.stream(Organizations).one("/", {}, records.decode_any)
+            return self.asked_scopes
+        except (SingerSDKError, requests.RequestException):
+            return None
+
+    @functools.cached_property
+    def asked_scopes(self) -> frozenset[str] | None:
+        """The same: `auth.scopes` of `/api/0/`; raises what the request ends with."""
+        row = self.stream(Organizations).one("/", {}, records.decode_any)
+        try:
             return frozenset(map(str, row["auth"]["scopes"]))
-        except (SingerSDKError, requests.RequestException, KeyError, TypeError):
+        except (KeyError, TypeError):
             return None
 
     def endpoint_is_missing(
@@ -335,6 +340,24 @@ class TapSentry(Tap):
             ctx.exit(1)
 
     @classmethod
+    def cb_test(cls, ctx: click.Context, param: click.Option, value: str) -> None:
+        """Leave it to `invoke`, which knows the catalog and tells wrong settings."""
+        del param
+        ctx.meta[TEST] = value
+
+    @classmethod
+    def get_singer_command(cls) -> click.Command:
+        """The command line."""
+        command = super().get_singer_command()
+        for option in command.params:
+            if isinstance(option, click.Option) and option.name == "test":
+                option.help = (
+                    "Say whether token, scopes, organizations and projects are right. "
+                    "Use --test=schema to write the SCHEMA messages."
+                )
+        return command
+
+    @classmethod
     def invoke(  # type: ignore[override] # as the SDK's own taps do
         cls,
         *,
@@ -360,7 +383,16 @@ class TapSentry(Tap):
             # The SDK reads numbers and lists in variables of the environment.
             msg = f"A TAP_SENTRY_ variable of the environment is wrong: {error}"
             raise ConfigValidationError(msg, errors=[msg], schema={}) from None
-        sys.exit(tap.run(terminal))
+        test = click.get_current_context().meta[TEST]
+        if test == CliTestOptionValue.Disabled.value:
+            sys.exit(tap.run(terminal))
+        for number in STOPPING:
+            signal.signal(number, signal.SIG_DFL)
+        if test == CliTestOptionValue.Schema.value:
+            tap.write_schemas()
+            tap.writer.flush()
+            return
+        sys.exit(not Check(tap, click.echo).run())
 
     @classmethod
     def _terminal(cls) -> Terminal | None:
@@ -457,6 +489,8 @@ class TapSentry(Tap):
         self.writer.flush()
 
 
+#: Where the value of `--test` is kept until the tap is made.
+TEST = "tap_sentry.test"
 STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 
