@@ -30,6 +30,7 @@ from singer_sdk.singerlib import Catalog
 from singer_sdk.tap_base import CliTestOptionValue
 
 from tap_sentry import errors, records, settings, summary
+from tap_sentry.about import EXPLAINED
 from tap_sentry.check import Check, grants
 from tap_sentry.client import NamedStream, SentryStream
 from tap_sentry.fetching import Fetcher
@@ -369,7 +370,7 @@ class TapSentry(Tap):
     ) -> None:
         """Run the tap and end with a code that tells the truth."""
         if about:
-            cls.print_about(about_format)
+            cls.print_about(about_format or EXPLAINED)
             return
         terminal = cls._terminal()
         try:
