@@ -129,7 +129,7 @@ def sentry() -> Iterator[SentrySimulator]:
 
 
 @pytest.fixture
-def desk(tmp_path: Path, target: str) -> Path:  # noqa: F811 - the fixture
+def desk(tmp_path: Path, target: str) -> Path:
     """A folder with what the commands that are not run would have installed."""
     for name, program in (
         ("tap", Path(sys.executable).parent / "tap-sentry"),
