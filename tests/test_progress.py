@@ -86,8 +86,8 @@ class Terminal:
 
 @pytest.fixture
 def sentry() -> Iterator[Faulty]:
-    """A small Sentry that takes its time, by the clock of this machine."""
-    found = Faulty(now=datetime.now(UTC).replace(microsecond=0), latency=0.03)
+    """A small Sentry, by the clock of this machine."""
+    found = Faulty(now=datetime.now(UTC).replace(microsecond=0), latency=0.005)
     with found.served():
         yield found
 
@@ -206,6 +206,7 @@ def test_what_was_read_stands_in_a_table_at_the_end(sentry, tmp_path):
     rows = {line.split()[0]: line.split()[1:] for line in terminal.end[1:]}
 
     assert terminal.end[0].split()[-1] == "done"
+    assert terminal.frames[-1].count("project_events") == 1
     assert {name: rows[name][0] for name in STREAMS} == counts(tmp_path)
     assert rows["organizations"] == ["2"]  # requests: its records are not selected
     assert rows["project_events"][-2:] == ["6", "projects"]
@@ -256,6 +257,8 @@ def test_a_wait_for_a_limit_is_shown(sentry, tmp_path):
 def test_a_terminal_is_as_before_whatever_ends_the_run(sentry, tmp_path, number):
     """The cursor is never hidden, so nothing can leave it hidden."""
 
+    sentry.latency = 0.1
+
     def send(terminal: Terminal) -> None:
         wait_for(lambda: "project_events" in terminal.text)
         terminal.process.send_signal(number)
@@ -284,6 +287,7 @@ def test_an_error_is_the_last_line(sentry, tmp_path):
 
 def test_a_target_that_ends_leaves_a_clean_terminal(sentry, tmp_path):
     """`tap-sentry | head -n 1`."""
+    sentry.latency = 0.1
     reading, writing = os.pipe()
 
     def send(terminal: Terminal) -> None:
@@ -305,6 +309,7 @@ def test_a_target_that_ends_leaves_a_clean_terminal(sentry, tmp_path):
 
 def test_a_terminal_that_goes_away_does_not_end_the_run(sentry, tmp_path):
     """Somebody closes the window of a run that does not care."""
+    sentry.latency = 0.03
     line = command(sentry, tmp_path, *STREAMS)
     master, slave = pty.openpty()
     with (tmp_path / "out").open("wb") as file:
