@@ -112,7 +112,7 @@ def table(lines: list[Line], *, is_live: bool) -> Text:
         f"{requests:>{widths[2]}}  {held:>{widths[3]}}  {done}".rstrip()
         for at, (name, records, requests, held, done) in zip(marks, rows, strict=True)
     ]
-    found = Text("\n".join(text), no_wrap=True, overflow="ellipsis")
+    found = Text("\n".join(text), no_wrap=True, overflow="crop")
     found.stylize("dim", 0, len(text[0]))
     return found
 
