@@ -256,7 +256,6 @@ def test_a_wait_for_a_limit_is_shown(sentry, tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_a_terminal_is_as_before_whatever_ends_the_run(sentry, tmp_path, number):
     """The cursor is never hidden, so nothing can leave it hidden."""
-
     sentry.latency = 0.1
 
     def send(terminal: Terminal) -> None:
