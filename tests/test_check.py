@@ -40,6 +40,7 @@ def command(monkeypatch, tmp_path) -> Any:
             ["--config", str(file), *(arguments or ["--test"])],
         )
         assert result.exception is None or isinstance(result.exception, SystemExit)
+        assert TOKEN not in result.output
         return result.exit_code, result.stdout.splitlines()
 
     yield command
