@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, cast
 from urllib.parse import quote, urljoin, urlsplit
 
 import requests
+from singer_sdk import metrics
 from singer_sdk.exceptions import FatalAPIError, RetriableAPIError, SkippableAPIError
 from singer_sdk.helpers.conform import TypeConformanceLevel
 from singer_sdk.streams.rest import HTTPRequest, PageContext, RESTStream
@@ -19,8 +20,8 @@ from tap_sentry import errors, records, state
 from tap_sentry.fetching import Call
 from tap_sentry.listing import Listing, Page
 from tap_sentry.lookahead import Want
+from tap_sentry.meters import StreamCounter, StreamTimer
 from tap_sentry.pagination import SentryPaginator
-from tap_sentry.summary import Tally
 
 if TYPE_CHECKING:
     from collections.abc import (
@@ -42,8 +43,6 @@ Context: TypeAlias = "Mapping[str, Any]"
 
 #: Columns that the tap adds, whatever a server sends under their names.
 ADDED = frozenset({"organization_id", "project_id", "team_id", "issue_id"})
-
-HEADERS = {"Accept": "application/json"}
 
 #: Bytes of a body that are read at once.
 CHUNK = 16 << 20
@@ -108,7 +107,6 @@ class SentryStream(RESTStream[str]):
         """Prepare the columns."""
         super().__init__(tap)
         self.tap = tap
-        self.tally = Tally(self.name)
         self.project = records.Projection(self.row_schema, self.renamed, ADDED)
 
     @property
@@ -131,15 +129,31 @@ class SentryStream(RESTStream[str]):
         is_sdk = level in {logging.INFO, logging.ERROR}
         super().log(message, *args, level=logging.DEBUG if is_sdk else level, **options)
 
-    def get_record_counter(self, **options: Any) -> Tally:
-        """The one that counts all records of the stream."""
-        del options
-        return self.tally
-
     def log_sync_costs(self) -> None:
         """Write what is left: the SDK calls this when all streams are read."""
         super().log_sync_costs()
+        if self.selected or self.has_selected_descendents:
+            for meter in self.meters:
+                meter.end()
         self.tap.write_final_state()
+
+    @functools.cached_property
+    def meters(self) -> tuple[StreamCounter, StreamTimer]:
+        """Count and time what the whole stream takes: contexts can be thousands."""
+        tags = {metrics.Tag.STREAM: self.name}
+        return (
+            StreamCounter(metrics.Metric.RECORD_COUNT, tags),
+            StreamTimer(metrics.Metric.SYNC_DURATION, {**tags}),
+        )
+
+    def get_record_counter(self, **options: Any) -> StreamCounter:
+        """One for all contexts."""
+        del options
+        return self.meters[0]
+
+    def get_sync_timer(self) -> StreamTimer:
+        """One for all contexts."""
+        return self.meters[1]
 
     # What the SDK asks of a REST stream -----------------------------------------------
 
@@ -200,7 +214,6 @@ class SentryStream(RESTStream[str]):
         params = self.fallback_params if is_fallback else self.params
         return HTTPRequest(
             url=self.get_url(page.stream_context),
-            headers=HEADERS,
             params={**params, "cursor": page.next_page_token},
         )
 
@@ -301,6 +314,13 @@ class SentryStream(RESTStream[str]):
 
     # Requests -------------------------------------------------------------------------
 
+    def build_prepared_request(
+        self, *args: Any, **options: Any
+    ) -> requests.PreparedRequest:
+        """A request with the token. A session would only add what is not needed."""
+        options |= {"headers": self.tap.headers, "auth": self.authenticator}
+        return requests.Request(*args, **options).prepare()
+
     def send(self, request: requests.PreparedRequest) -> requests.Response:
         """Send a request; follow redirects only within the server."""
         for _ in range(REDIRECTS):
@@ -313,9 +333,7 @@ class SentryStream(RESTStream[str]):
             if origin(target) != origin(response.url):
                 break
             response.close()
-            request = self.build_prepared_request(
-                method="GET", url=target, headers=HEADERS
-            )
+            request = self.build_prepared_request(method="GET", url=target)
         return response
 
     def call(
@@ -334,7 +352,6 @@ class SentryStream(RESTStream[str]):
             method="GET",
             url=request.url,
             params=request.encode_params(),
-            headers=request.headers,
         )
 
         def parse(response: requests.Response) -> Page:
@@ -395,7 +412,7 @@ class SentryStream(RESTStream[str]):
             MissingEndpointError: If the server has no such path.
         """
         prepared = self.build_prepared_request(
-            method="GET", url=self.url(path, context), headers=HEADERS
+            method="GET", url=self.url(path, context)
         )
 
         def parse(response: requests.Response) -> Row:

@@ -99,7 +99,7 @@ class Fetcher:
         self._delayed: list[tuple[float, int, Call[object]]] = []
         self._gates: dict[str, limits.Gate] = {}
         self._brown_outs: dict[str, float] = {}
-        self._threads: list[threading.Thread] = []
+        self._threads: set[threading.Thread] = set()
         self._idling = 0
         #: Answers so far, and those that the main thread knows of.
         self._arrivals = 0
@@ -110,10 +110,13 @@ class Fetcher:
         """Have a call sent as soon as there is room for it."""
         with self._lock:
             self._enqueue(call)
+            if threading.current_thread() in self._threads:
+                # It looks for work itself in a moment.
+                return call.future
             if not self._idling and len(self._threads) < self.concurrency:
                 # Daemons, so that a request under way does not delay the end.
                 thread = threading.Thread(target=self._run, daemon=True)
-                self._threads.append(thread)
+                self._threads.add(thread)
                 thread.start()
             self._work.notify()
         return call.future
@@ -189,6 +192,9 @@ class Fetcher:
                     call = heapq.heappop(best)[2]
                     self._gate(call.endpoint).send()
                     self.sent[call.source] += 1
+                    if self._idling and (self._delayed or any(self._ready.values())):
+                        # Another one sends the rest, or waits until it may.
+                        self._work.notify()
                     return call
                 self._idling += 1
                 self._work.wait(opening)
@@ -224,7 +230,6 @@ class Fetcher:
             gate.receive(received)
             if succeeded:
                 gate.reopen()
-            self._work.notify_all()
 
     def _failed(
         self, call: Call[T], error: Exception, received: limits.Limits | None
@@ -237,7 +242,6 @@ class Fetcher:
         with self._lock:
             due = (time.time() + delay, next(self._sequence), call)
             heapq.heappush(self._delayed, due)  # type: ignore[misc]
-            self._work.notify_all()
 
     def _tell(self) -> None:
         with self._lock:

@@ -91,13 +91,15 @@ class Gate:
     """How many requests one endpoint takes at this moment.
 
     An endpoint that has not answered yet gets one request: its headers open the gate.
-    Sentry counts in fixed windows, so the budget of a window is what was left at the
-    newest answer of it, less what is under way. All times are `time.time()`.
+    Sentry counts in fixed windows. What may be sent is the least that an answer of the
+    window has left, less all that are under way: that answer may not know of them yet.
+    All times are `time.time()`.
     """
 
     in_flight: int = 0
-    #: Requests that may still be sent before `reset`; None: no limit is known.
-    budget: int | None = 1
+    #: What the window allows, by its answers, before those under way are taken off;
+    #: None: no limit is known.
+    left: int | None = 1
     limit: int | None = None
     reset: float = 0.0
     concurrent: int | None = 1
@@ -121,7 +123,7 @@ class Gate:
             return self.closed_until - now
         if self.concurrent is not None and self.in_flight >= self.concurrent:
             return None
-        if self.budget is None or self.budget > 0:
+        if self._has_room():
             return 0.0
         if self.limit is not None and not self.in_new_window:
             opens = self.reset - (self.clock or 0.0)
@@ -132,8 +134,11 @@ class Gate:
                 return opens - now
             # Those under way may be counted in the new window.
             self.in_new_window = True
-            self.budget = self.limit - self.in_flight
-        return 0.0 if not self.in_flight or (self.budget or 0) > 0 else None
+            self.left = self.limit
+        return 0.0 if not self.in_flight or self._has_room() else None
+
+    def _has_room(self) -> bool:
+        return self.left is None or self.left > self.in_flight
 
     def note(self, wait: float | None, now: float) -> None:
         """Remember what `wait` said, for those who look on."""
@@ -155,27 +160,32 @@ class Gate:
     def send(self) -> None:
         """Count a request that goes out."""
         self.in_flight += 1
-        if self.budget is not None:
-            self.budget -= 1
 
     def receive(self, limits: Limits | None) -> None:
         """Count an answer (None: none came) and learn from it."""
         self.in_flight -= 1
         if limits is None:
+            self._spend()
             return
         if limits.clock is not None:
             self.clock = max(limits.clock, self.clock or limits.clock)
         self.concurrent = limits.concurrent
         if limits.limit is None or limits.remaining is None or limits.reset is None:
-            self.limit = self.budget = None
+            self.limit = self.left = None
             return
-        left = limits.remaining - self.in_flight
-        if limits.reset > self.reset or self.budget is None:
-            self.budget, self.in_new_window = left, False
+        if self.left is None or limits.reset > self.reset:
+            self.left, self.in_new_window = limits.remaining, False
         elif limits.reset == self.reset and not self.in_new_window:
-            self.budget = min(self.budget, left)
+            self.left = min(self.left, limits.remaining)
+        else:
+            self._spend()
         self.limit = limits.limit
         self.reset = max(self.reset, limits.reset)
+
+    def _spend(self) -> None:
+        """Take off a request that no answer of the window tells of."""
+        if self.left is not None:
+            self.left -= 1
 
     def close(self, limits: Limits, now: float) -> float:
         """Close after a 429 and say for how many seconds."""
@@ -192,7 +202,7 @@ class Gate:
             self.reset = now + seconds + (self.clock or 0.0)
         if limits.retry_after is not None:
             # That goes before what the other headers say of the window.
-            self.limit = self.budget = None
+            self.limit = self.left = None
         self.closed_until = max(self.closed_until, now + seconds)
         return seconds
 

@@ -7,6 +7,7 @@ RECORD message without ever being taken apart.
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
 import re
@@ -26,7 +27,10 @@ _ROWS = msgspec.json.Decoder(list[dict[str, Raw]])
 _ROW = msgspec.json.Decoder(dict[str, Raw])
 _ANY = msgspec.json.Decoder()
 _ITEMS = msgspec.json.Decoder(list[Raw])
-_encode = msgspec.json.Encoder().encode
+_Utf8Decoder = codecs.getincrementaldecoder("utf-8")
+
+#: Bytes that are checked at once.
+PIECE = 64 * 1024
 
 #: What stands in for a character that no database stores.
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
@@ -85,8 +89,12 @@ def _decode(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
 def _is_text(body: bytes) -> bool:
     if body.isascii():
         return True
+    decoder = _Utf8Decoder()
     try:
-        body.decode()
+        # In pieces: the whole as text would fill fresh memory each time.
+        for start in range(0, len(body), PIECE):
+            decoder.decode(memoryview(body)[start : start + PIECE])
+        decoder.decode(b"", final=True)
     except UnicodeDecodeError:
         return False
     return True
@@ -125,11 +133,21 @@ def fields(raw: Any) -> Row:
     """The fields of an object column that are not null, undecoded."""
     if type(raw) is not Raw or _first(raw) != _OBJECT:
         return {}
-    return {
-        name: field
-        for name, field in _ROW.decode(raw).items()
-        if _first(field) != _NULL
-    }
+    return _not_null(_ROW.decode(raw))
+
+
+def _not_null(row: Row) -> Row:
+    return {name: field for name, field in row.items() if _first(field) != _NULL}
+
+
+def objects(raw: Any) -> list[Row]:
+    """The items of an array column as `fields` gives them."""
+    try:
+        found = _ROWS.decode(raw)
+    except (msgspec.DecodeError, TypeError):
+        # Not an array, or not only objects in it.
+        return [fields(item) for item in items(raw)]
+    return [_not_null(item) for item in found]
 
 
 def items(raw: Any) -> list[Any]:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import time
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
-
-from singer_sdk import metrics
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import logging
-    from types import TracebackType
 
+    from tap_sentry.meters import StreamCounter
     from tap_sentry.tap import TapSentry
 
 #: Skipped slices of one stream that are listed one by one.
@@ -27,49 +25,6 @@ class Skipped:
     slice: str
     reason: str
     is_refusal: bool = False
-
-
-class Tally(metrics.Counter):
-    """Counts the records of a stream: by slice for the SDK's log, and in all."""
-
-    def __init__(self, stream: str) -> None:
-        """Start with nothing."""
-        super().__init__(metrics.Metric.RECORD_COUNT, {metrics.Tag.STREAM: stream})
-        self._logged = 0
-        #: Whether a slice is being read, and how many have been.
-        self.is_open = False
-        self.slices = 0
-
-    @property
-    def records(self) -> int:
-        """All records so far."""
-        return self._logged + self.value
-
-    @property
-    def kind(self) -> str:
-        """What a slice is: organization, team or project; empty if there is one."""
-        ids = list(self.context or {})
-        return ids[-1].removesuffix("_id") if ids else ""
-
-    def __enter__(self) -> Self:
-        self.is_open = True
-        super().__enter__()
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_val: BaseException | None,
-        exc_tb: TracebackType | None,
-    ) -> None:
-        self.is_open = False
-        self.slices += exc_type is None
-        super().__exit__(exc_type, exc_val, exc_tb)
-
-    def _pop(self) -> None:
-        """Keep what the SDK forgets whenever it logs."""
-        self._logged += self.value
-        super()._pop()
 
 
 @dataclass(frozen=True)
@@ -108,9 +63,9 @@ def lines(tap: TapSentry) -> list[Line]:
     skipped = Counter(item.stream for item in list(tap.summary.skipped))
     found = []
     for stream in tap.reports:
-        tally = stream.tally
+        counter = stream.meters[0]
         requests = tap.fetcher.sent[stream]
-        if not (tally.is_open or tally.slices or requests):
+        if not (counter.is_open or counter.contexts or requests):
             continue
         # Streams can share an endpoint; one that asked nothing was not held back.
         paths = {stream.path, stream.fallback_path} if requests else {None}
@@ -118,12 +73,12 @@ def lines(tap: TapSentry) -> list[Line]:
         found.append(
             Line(
                 stream.name,
-                tally.records if stream.selected else None,
+                counter.records if stream.selected else None,
                 requests,
                 waited=sum(gate.waited(now) for gate in gates),
                 waits=max((gate.opens_in(now) for gate in gates), default=0.0),
-                extent=extent(tally, known[tally.kind], skipped[stream.name]),
-                is_open=tally.is_open,
+                extent=extent(counter, known[counter.kind], skipped[stream.name]),
+                is_open=counter.is_open,
             )
         )
     return found
@@ -143,13 +98,13 @@ def total(tap: TapSentry, found: list[Line], seconds: float) -> Line:
     )
 
 
-def extent(tally: Tally, known: int, skipped: int) -> str:
+def extent(counter: StreamCounter, known: int, skipped: int) -> str:
     """Such as `3 of 9 projects, 1 skipped`."""
     parts = []
-    if tally.kind:
-        whole = counted(max(known, tally.slices), tally.kind)
-        is_part = tally.slices < known
-        parts.append(f"{tally.slices:,} of {whole}" if is_part else whole)
+    if counter.kind:
+        whole = counted(max(known, counter.contexts), counter.kind)
+        is_part = counter.contexts < known
+        parts.append(f"{counter.contexts:,} of {whole}" if is_part else whole)
     if skipped:
         parts.append(f"{skipped:,} skipped")
     return ", ".join(parts)

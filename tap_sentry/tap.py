@@ -42,7 +42,7 @@ from tap_sentry.summary import Skipped, Summary
 from tap_sentry.writer import SentryWriter, StateLines
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from singer_sdk.helpers.capabilities import CapabilitiesEnum
 
@@ -156,7 +156,17 @@ class TapSentry(Tap):
         # `Session.send` does not look at REQUESTS_CA_BUNDLE by itself.
         session.verify = self.settings.ca_bundle
         session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        # All requests go to one place: the environment is asked once for its proxy.
+        session.proxies = requests.utils.get_environ_proxies(self.settings.api_url)
+        session.trust_env = False
         return session
+
+    @functools.cached_property
+    def headers(self) -> Mapping[str, str]:
+        """The headers of every request, but for the token."""
+        agent = f"{self.name}/{self.plugin_version}"
+        own = {"Accept": "application/json", "User-Agent": agent}
+        return {**requests.utils.default_headers(), **own}
 
     @functools.cached_property
     def authenticator(self) -> BearerToken:

@@ -195,8 +195,8 @@ def part_of(scan: state.Scan) -> Hashable:
 
 def entries_of(event: Row) -> Iterator[Row]:
     """The entries of an event in Sentry's order, each with the ids of the event."""
-    for index, raw in enumerate(records.items(event.get("entries"))):
-        entry = ENTRY(records.fields(raw))
+    for index, fields in enumerate(records.objects(event.get("entries"))):
+        entry = ENTRY(fields)
         yield {
             "issue_id": event["issue_id"],
             "event_id": event["eventID"],

@@ -31,7 +31,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, urlencode, urljoin, urlsplit
 
 import requests
 import responses
@@ -121,6 +121,7 @@ class Request:
     template: str
     params: dict[str, list[str]]
     authorization: str
+    user_agent: str
     time: datetime
     #: How many requests of this template were under way, with this one.
     underway: int = 1
@@ -1135,6 +1136,7 @@ class SentrySimulator:
             template=found.template if found else "",
             params=params,
             authorization=lower.get("authorization", ""),
+            user_agent=lower.get("user-agent", ""),
             time=self.clock(),
         )
         template = request.template
@@ -2267,7 +2269,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Answer one request."""
         length = int(self.headers.get("Content-Length") or 0)
         self.rfile.read(length)
-        url = f"http://{self.headers.get('Host', '')}{self.path}"
+        url = urljoin(f"http://{self.headers.get('Host', '')}", self.path)
         headers = dict(self.headers.items())
         answer = self.server.simulator.answer(self.command, url, headers)
         if answer.mishap == "hang":

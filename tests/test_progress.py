@@ -25,7 +25,8 @@ import pytest
 from singer_sdk import metrics
 
 from tap_sentry import limits, summary
-from tap_sentry.summary import Line, Tally
+from tap_sentry.meters import StreamCounter
+from tap_sentry.summary import Line
 from tests.conftest import catalog_of
 from tests.simulator import TOKEN, Token
 from tests.soak import Faulty
@@ -477,30 +478,30 @@ def sync_of(sentry) -> Any:
 # Parts --------------------------------------------------------------------------------
 
 
-def test_a_tally_outlives_the_lines_of_the_log(monkeypatch):
+def test_a_count_outlives_the_lines_of_the_log(monkeypatch):
     """The SDK starts anew whenever it logs; all slices together are what counts."""
     now = [0.0]
     monkeypatch.setattr(metrics, "time", lambda: now[0])
-    tally = Tally("issues")
+    counter = StreamCounter(metrics.Metric.RECORD_COUNT)
     for _ in range(2):
-        with tally:
-            tally.with_context({"organization_id": "1", "project_id": "2"})
+        with counter:
+            counter.with_context({"organization_id": "1", "project_id": "2"})
             for _ in range(3):
                 now[0] += metrics.DEFAULT_LOG_INTERVAL * 0.6
-                tally.increment()
-            assert tally.is_open
+                counter.increment()
+            assert counter.is_open
 
-    assert (tally.records, tally.slices, tally.kind) == (6, 2, "project")
-    assert not tally.is_open
+    assert (counter.records, counter.contexts, counter.kind) == (6, 2, "project")
+    assert not counter.is_open
 
 
 def test_a_slice_that_fails_is_not_done():
     """An error leaves it for the next run."""
-    tally = Tally("issues")
-    with tally:
-        tally.increment()
-        tally.__exit__(ValueError, ValueError(), None)
-        assert (tally.records, tally.slices, tally.is_open) == (1, 0, False)
+    counter = StreamCounter(metrics.Metric.RECORD_COUNT)
+    with counter:
+        counter.increment()
+        counter.__exit__(ValueError, ValueError(), None)
+        assert (counter.records, counter.contexts, counter.is_open) == (1, 0, False)
 
 
 def test_a_gate_tells_for_how_long_it_held_requests_back():

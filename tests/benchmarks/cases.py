@@ -331,13 +331,13 @@ def discovery(options: Options) -> Iterator[Line]:
     with folder() as files:
         config = files.config("http://127.0.0.1")
         ours = [*TAP, "--config", config, "--discover"]
-        bare = ["-c", "import singer_sdk, requests, pendulum, msgspec"]
+        bare = ["-c", "import singer_sdk, requests, msgspec"]
         walls = [
             (run(ours).wall, run(bare).wall) for _ in range(max(5, 3 * options.repeat))
         ]
     seconds, imports = map(min, zip(*walls, strict=True))
     ratio = seconds / imports
-    note = f"{ratio:.2f} x the import of singer-sdk and pendulum"
+    note = f"{ratio:.2f} x the import of singer-sdk"
     yield Line("discovery, cold", seconds, 0.45, unit="s", note=note)
 
 

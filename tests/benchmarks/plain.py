@@ -156,7 +156,7 @@ def plain(kind: type[Any], parents: dict[str, type[Stream]]) -> type[PlainStream
     columns = {
         "name": kind.name,
         "path": path,
-        "schema": kind.schema,
+        "schema": spelled_out(kind.schema),
         "primary_keys": kind.primary_keys,
         "replication_key": kind.replication_key,
         "params": PARAMS.get(kind.name, kind.params),
@@ -164,6 +164,17 @@ def plain(kind: type[Any], parents: dict[str, type[Stream]]) -> type[PlainStream
         "parent_stream_type": parents[parent.name] if parent else None,
     }
     return type(f"Plain{kind.__name__}", (PlainStream,), columns)
+
+
+def spelled_out(schema: Row) -> Row:
+    """A schema as `ObjectType` writes it: the SDK looks for `properties` in objects."""
+    found = dict(schema)
+    if "object" in schema["type"]:
+        properties = schema.get("properties", {})
+        found["properties"] = {k: spelled_out(v) for k, v in properties.items()}
+    if "items" in schema:
+        found["items"] = spelled_out(schema["items"])
+    return found
 
 
 class PlainTap(Tap):

@@ -1,0 +1,77 @@
+"""What every request carries, and what the SDK's hooks are used for."""
+
+from __future__ import annotations
+
+import json
+import logging
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from tests.conftest import NOW, catalog_of, run
+from tests.simulator import TOKEN, SentrySimulator
+
+if TYPE_CHECKING:
+    import pytest
+
+
+#: What is read for `projects`, `project_issues` and `project_events`.
+READ = {
+    *("organizations", "organization_projects"),
+    *("projects", "project_issues", "project_events"),
+}
+
+
+def test_a_request_says_who_asks(sync, sentry):
+    """Sentry's operators see the tap and its version in their logs."""
+    sync("organizations")
+
+    agents = {request.user_agent for request in sentry.requests}
+    assert agents == {f"tap-sentry/{version('tap-sentry')}"}
+
+
+def test_the_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch):
+    """All requests go to it, with the address that they are meant for."""
+    proxy = SentrySimulator(clock=lambda: NOW)
+    with proxy.served():
+        monkeypatch.setenv("http_proxy", proxy.url)
+        config = {"auth_token": TOKEN, "api_url": "http://sentry.invalid"}
+        output = run(config, catalog_of("projects"))
+
+    assert output.records("projects")
+    assert {request.host for request in proxy.requests} == {"sentry.invalid"}
+
+
+def test_hosts_may_be_kept_from_the_proxy(monkeypatch: pytest.MonkeyPatch):
+    """`no_proxy` names them."""
+    sentry = SentrySimulator(clock=lambda: NOW)
+    with sentry.served():
+        monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        config = {"auth_token": TOKEN, "api_url": sentry.url}
+        output = run(config, catalog_of("projects"))
+
+    assert output.records("projects")
+
+
+def test_the_log_does_not_grow_with_the_projects(sync, caplog):
+    """The SDK's metrics come once for each stream, with the sums."""
+    caplog.set_level(logging.INFO)
+
+    output = sync("projects", "project_issues", "project_events")
+
+    points = [
+        json.loads(record.getMessage().partition(": ")[2])
+        for record in caplog.records
+        if "METRIC" in record.getMessage()
+    ]
+    for stream in ("project_issues", "project_events"):
+        found = {
+            point["metric"]: point["value"]
+            for point in points
+            if point["tags"]["stream"] == stream
+        }
+        assert found["record_count"] == len(output.records(stream)) > 0
+        assert found["sync_duration"] > 0
+    assert {point["tags"]["stream"] for point in points} == READ
+    names = [(point["tags"]["stream"], point["metric"]) for point in points]
+    assert len(names) == len(set(names))
