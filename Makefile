@@ -3,17 +3,20 @@
 #
 #   .venv          the tap, its tests, linters; uv, which fills the others
 #   .venv-target   target-jsonl, whose old packages would break those of the tap
+#   .venv-postgres target-postgres, which would bring its own version of the SDK
 #   .venv-meltano  Meltano, which in turn installs tap and target under .meltano
 #
 # Another Python: make clean; make test PYTHON=python3.13
 
 PYTHON ?= python3
 JSONL_LOADER := target-jsonl==0.1.4
+POSTGRES_LOADER := meltanolabs-target-postgres==0.8.1
 MELTANO := meltano==4.4.1
 
 uv := .venv/bin/uv
 tap := .venv/stamp
 target := .venv-target/stamp
+postgres := .venv-postgres/stamp
 meltano := .venv-meltano/stamp
 plugins := .meltano/stamp
 
@@ -27,7 +30,7 @@ export UV_PYTHON_DOWNLOADS := never
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
-test: $(tap) $(target) ## Run all tests but those against a live server
+test: $(tap) $(target) $(postgres) ## Run all tests but those against a live server
 	@.venv/bin/pytest --numprocesses=auto
 
 lint: $(tap) ## Check style, types and workflows
@@ -59,11 +62,12 @@ bench: $(tap) ## Measure the tap against rivals: make bench [BENCH='--quick ligh
 faults: $(tap) ## Run the tap under hundreds of mixtures of faults: [FAULTS='--first 1000']
 	@.venv/bin/python -m tests.soak $(FAULTS)
 
-snapshots: $(tap) ## Rewrite the catalog's snapshots; review the diff
-	@SNAPSHOTS=write .venv/bin/pytest --quiet tests/test_catalog.py
+snapshots: $(tap) $(postgres) ## Rewrite what tests hold: catalog, tables, recipes; review the diff
+	@SNAPSHOTS=write .venv/bin/pytest --quiet tests/test_catalog.py tests/test_tables.py \
+	  tests/warehouse/test_recipes.py
 
 clean: ## Remove environments, caches, loaded rows and their bookmarks
-	rm -rf .venv .venv-target .venv-meltano .meltano output
+	rm -rf .venv .venv-target .venv-postgres .venv-meltano .meltano output
 	rm -rf build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 $(uv):
@@ -77,6 +81,11 @@ $(tap): pyproject.toml | $(uv)
 $(target): Makefile | $(uv)
 	$(uv) venv --quiet --clear --python .venv/bin/python .venv-target
 	$(uv) pip install --quiet --python .venv-target '$(JSONL_LOADER)'
+	@touch $@
+
+$(postgres): Makefile | $(uv)
+	$(uv) venv --quiet --clear --python .venv/bin/python .venv-postgres
+	$(uv) pip install --quiet --python .venv-postgres '$(POSTGRES_LOADER)'
 	@touch $@
 
 $(meltano): Makefile | $(uv)

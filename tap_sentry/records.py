@@ -12,7 +12,7 @@ import json
 import math
 import re
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import msgspec
 from msgspec import Raw
@@ -36,6 +36,25 @@ PIECE = 64 * 1024
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
+#: A number that may be past what a double holds, such as 1e400: loaders in Python read
+#: it as Infinity, which no database takes.
+_LARGE = re.compile(rb"[0-9][eE]\+?[0-9]{3,}(?![^\s,\]}])").search
+#: To look for it takes longer than to decode the body, so this finds most of those
+#: without: digits become 0, what starts an exponent e, what follows a number a comma.
+_SHAPE = bytes.maketrans(b"123456789E+]}\r\n", b"000000000ee,,,,")
+#: Bytes of a row up to which that is done. In large events even this would cost a fifth
+#: of all processor time, for numbers that no server can send that keeps doubles.
+_SMALL = 4096
+#: Digits of a whole number that Python reads.
+_DIGITS = 4300
+#: The numbers that fit a column of whole numbers.
+_WHOLE = range(-(2**63), 2**63)
+
+#: Levels of a body that is nested deeper than any library reads: what lies below is
+#: kept as JSON in a text.
+DEEPEST = 100
+_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
+
 
 class DamagedBodyError(ValueError):
     """A body that is not the JSON it should be."""
@@ -48,6 +67,8 @@ def decode_rows(body: bytes) -> list[Row]:
         DamagedBodyError: If the body is no array of objects.
     """
     rows: list[Row] = _decode(_ROWS, body)
+    if len(body) <= _SMALL * len(rows) and _has_large(body):
+        rows = _ROWS.decode(_repair(body))
     return rows
 
 
@@ -58,7 +79,12 @@ def decode_row(body: bytes) -> Row:
         DamagedBodyError: If the body is no object.
     """
     row: Row = _decode(_ROW, body)
-    return row
+    return _ROW.decode(_repair(body)) if _has_large(body) else row
+
+
+def _has_large(body: bytes) -> bool:
+    shape = body.translate(_SHAPE)
+    return (b"e000," in shape or b"e0000," in shape) and bool(_LARGE(body))
 
 
 def decode_any(body: bytes) -> Any:
@@ -75,15 +101,57 @@ def _decode(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
         try:
             return decoder.decode(body)
         except (msgspec.DecodeError, RecursionError):
-            # Perhaps whole all the same: msgspec refuses lone surrogates, NaN and
-            # numbers out of range.
+            # Perhaps whole all the same: msgspec refuses lone surrogates, NaN, numbers
+            # out of range and deep nesting.
             pass
     try:
-        cleaned = clean(json.loads(body.decode("utf-8", "replace")))
-        return decoder.decode(json.dumps(cleaned).encode())
+        return decoder.decode(_repair(body))
     except (ValueError, RecursionError) as error:
         msg = f"the body is not the JSON that was expected ({error})"
         raise DamagedBodyError(msg) from None
+
+
+def _repair(body: bytes) -> bytes:
+    """The same JSON, so that any library reads it and any database stores it.
+
+    Raises:
+        ValueError: If it is no JSON.
+    """
+    return json.dumps(_read(body)).encode()
+
+
+def _read(body: bytes) -> Any:
+    text = body.decode("utf-8", "replace")
+    try:
+        return clean(json.loads(text, parse_int=_whole))
+    except RecursionError:
+        return clean(json.loads(_shallow(text), parse_int=_whole))
+
+
+def _whole(digits: str) -> int | None:
+    return int(digits) if len(digits) <= _DIGITS else None
+
+
+def _may_be_deep(body: bytes) -> bool:
+    return body.count(b"{") + body.count(b"[") > DEEPEST
+
+
+def _shallow(text: str) -> str:
+    """JSON with what is nested too deep as text."""
+    parts = []
+    depth = start = 0
+    for found in _BRACKETS.finditer(text):
+        if found[0] in "[{":
+            depth += 1
+            if depth == DEEPEST + 1:
+                parts.append(text[start : found.start()])
+                start = found.start()
+        elif found[0] in "]}":
+            if depth == DEEPEST + 1:
+                parts.append(json.dumps(text[start : found.end()]))
+                start = found.end()
+            depth -= 1
+    return "".join(parts) + text[start:]
 
 
 def _is_text(body: bytes) -> bool:
@@ -121,19 +189,30 @@ def value(raw: Any) -> Any:
         return _ANY.decode(raw)
     except (msgspec.DecodeError, RecursionError):
         # A number that is out of range, such as 1e999.
-        return clean(json.loads(bytes(raw)))
+        return _read(bytes(raw))
 
 
 def decoded(row: Row) -> Row:
     """The row with every value as a Python value."""
-    return {name: value(raw) for name, raw in row.items()}
+    return {name: _decoded(item) for name, item in row.items()}
+
+
+def _decoded(item: Any) -> Any:
+    if isinstance(item, dict):
+        return decoded(item)
+    if isinstance(item, list):
+        return [*map(_decoded, item)]
+    if type(item) is Raw and _may_be_deep(bytes(item)):
+        # The SDK goes into it by recursion.
+        item = Raw(_shallow(bytes(item).decode()).encode())
+    return value(item)
 
 
 def fields(raw: Any) -> Row:
     """The fields of an object column that are not null, undecoded."""
     if type(raw) is not Raw or _first(raw) != _OBJECT:
         return {}
-    return _not_null(_ROW.decode(raw))
+    return _not_null(_parts(_ROW, raw))
 
 
 def _not_null(row: Row) -> Row:
@@ -144,21 +223,47 @@ def objects(raw: Any) -> list[Row]:
     """The items of an array column as `fields` gives them."""
     try:
         found = _ROWS.decode(raw)
-    except (msgspec.DecodeError, TypeError):
-        # Not an array, or not only objects in it.
+    except (msgspec.DecodeError, TypeError, RecursionError):
+        # Not an array, not only objects in it, or nested deep.
         return [fields(item) for item in items(raw)]
     return [_not_null(item) for item in found]
 
 
 def items(raw: Any) -> list[Any]:
     """The items of an array column, undecoded; none for anything else."""
-    return _ITEMS.decode(raw) if type(raw) is Raw and _first(raw) == _ARRAY else []
+    is_array = type(raw) is Raw and _first(raw) == _ARRAY
+    return _parts(_ITEMS, raw) if is_array else []
+
+
+def _parts(decoder: msgspec.json.Decoder[Any], raw: Raw) -> Any:
+    try:
+        return decoder.decode(raw)
+    except RecursionError:
+        # There was more room where the body was decoded.
+        return decoder.decode(_repair(bytes(raw)))
 
 
 # One type for each column -------------------------------------------------------------
 
 _TEXT, _OBJECT, _ARRAY, _NULL = b'"{[n'
 _NUMBER = b"-0123456789"
+
+
+class _Any(msgspec.Struct):
+    """An object of which nothing is decoded."""
+
+
+_DATE = msgspec.json.Decoder(datetime)
+_OBJECTS = msgspec.json.Decoder(list[_Any | None])
+_TEXTS = msgspec.json.Decoder(list[str | None])
+
+
+def _is(decoder: msgspec.json.Decoder[Any], raw: Raw) -> bool:
+    try:
+        decoder.decode(raw)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return True
 
 
 def _first(raw: Raw) -> int:
@@ -171,7 +276,16 @@ def as_text(raw: Raw) -> Any:
 
 
 def as_instant(raw: Raw) -> Any:
-    """Seconds since 1970 as a date; anything else that is no text is no date."""
+    """A date, also where it is sent as seconds since 1970; null for anything else."""
+    if _is(_DATE, raw):
+        return raw
+    if _first(raw) == _TEXT:
+        try:
+            # It reads more forms, and is what loaders read dates with.
+            datetime.fromisoformat(value(raw))
+        except ValueError:
+            return None
+        return raw
     return None if _first(raw) not in _NUMBER else epoch_to_text(value(raw))
 
 
@@ -186,14 +300,12 @@ def epoch_to_text(seconds: Any) -> str | None:
 
 
 def as_integer(raw: Raw) -> Any:
-    """A whole number, also where it is sent as text."""
-    found = value(raw)
-    if isinstance(found, int):
-        return int(found)
+    """A whole number of 64 bits, also where it is sent as text."""
     try:
-        return int(found)
+        found = int(value(raw))
     except (TypeError, ValueError, OverflowError):
         return None
+    return found if found in _WHOLE else None
 
 
 def as_number(raw: Raw) -> Any:
@@ -218,6 +330,8 @@ def as_object(raw: Raw) -> Any:
 
 def as_objects(raw: Raw) -> Any:
     """An array of objects, with anything else wrapped into one."""
+    if _is(_OBJECTS, raw):
+        return raw
     found = items(raw) if _first(raw) == _ARRAY else [raw]
     return [
         item if _first(item) in {_OBJECT, _NULL} else as_object(item) for item in found
@@ -226,6 +340,8 @@ def as_objects(raw: Raw) -> Any:
 
 def as_texts(raw: Raw) -> Any:
     """An array of texts."""
+    if _is(_TEXTS, raw):
+        return raw
     found = items(raw) if _first(raw) == _ARRAY else [raw]
     return [item if _first(item) in {_TEXT, _NULL} else as_text(item) for item in found]
 
@@ -234,18 +350,13 @@ def as_texts(raw: Raw) -> Any:
 #: a fitting value of the others.
 _FITS: Mapping[str, tuple[bytes, Fit]] = {
     "string": (b'"n', as_text),
-    "date-time": (b'"n', as_instant),
+    "date-time": (b"n", as_instant),
     "integer": (b"n", as_integer),
     "number": (b"n", as_number),
     "boolean": (b"tfn", as_boolean),
     "object": (b"{n", as_object),
     "array of object": (b"n", as_objects),
     "array of string": (b"n", as_texts),
-}
-#: An array passes as it is when its first item does: Sentry does not mix them.
-_PASSING_ARRAYS = {
-    "array of object": (b"[]", b"[{"),
-    "array of string": (b"[]", b'["'),
 }
 
 
@@ -256,6 +367,33 @@ def kind(schema: Mapping[str, Any]) -> str:
     if name == "array":
         return f"array of {kind(schema['items'])}"
     return str(schema.get("format", name))
+
+
+class Named:
+    """Gives the named parts of an object their types; leaves others as they are."""
+
+    #: What a part may be; null too.
+    _TYPES: ClassVar[Mapping[str, Any]] = {"string": str, "object": dict[str, Raw]}
+
+    def __init__(self, schema: Mapping[str, Any]) -> None:
+        """Prepare the parts."""
+        parts = [
+            (name, self._TYPES[kind(part)] | None, None)
+            for name, part in schema["properties"].items()
+        ]
+        self._check = msgspec.json.Decoder(msgspec.defstruct("Parts", parts)).decode
+        self._project = Projection(schema, {})
+
+    def __call__(self, raw: Raw) -> Any:
+        """The object as it was sent, if it is sound."""
+        if _first(raw) != _OBJECT:
+            return as_object(raw)
+        try:
+            self._check(raw)
+        except (msgspec.ValidationError, RecursionError):
+            row = _parts(_ROW, raw)
+            return row | self._project(row)
+        return raw
 
 
 class Projection:
@@ -272,16 +410,16 @@ class Projection:
         `renamed` maps other names of a column to it; what is sent under the name of an
         `added` column is not that column.
         """
-        self._columns: dict[str, tuple[str, bytes, tuple[bytes, ...], Fit]] = {}
+        self._columns: dict[str, tuple[str, bytes, Fit]] = {}
         properties = schema["properties"]
         for sent in (*properties, *renamed):
             column = renamed.get(sent, sent)
             if column not in properties or column in added:
                 continue
-            column_kind = kind(properties[column])
-            passing, fit = _FITS[column_kind]
-            arrays = _PASSING_ARRAYS.get(column_kind, ())
-            self._columns[sent] = (column, passing, arrays, fit)
+            passing, fit = _FITS[kind(properties[column])]
+            if "properties" in properties[column]:
+                passing, fit = b"n", Named(properties[column])
+            self._columns[sent] = (column, passing, fit)
 
     def __call__(self, row: Mapping[str, Raw]) -> Row:
         """The row of the declared columns that were sent."""
@@ -290,10 +428,6 @@ class Projection:
         for sent, raw in row.items():
             if (found := columns.get(sent)) is None:
                 continue
-            column, passing, arrays, fit = found
-            view = memoryview(raw)
-            if view[0] in passing or (arrays and bytes(view[:2]) in arrays):
-                fitted[column] = raw
-            else:
-                fitted[column] = fit(raw)
+            column, passing, fit = found
+            fitted[column] = raw if _first(raw) in passing else fit(raw)
         return fitted

@@ -326,6 +326,10 @@ def _window(reader: _Reader, now: datetime) -> tuple[datetime | None, datetime, 
             f"end_date ({windows.to_text(end)}) is not after "
             f"start_date ({windows.to_text(start)})"
         )
+    elif start is None and end is not None and not Window(windows.BEGINNING, end):
+        reader.errors.append(
+            f"end_date ({windows.to_text(end)}) is before all that Sentry holds"
+        )
     return start, now if end is None else min(end, now), report is not None
 
 

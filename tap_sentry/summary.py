@@ -44,13 +44,11 @@ class Line:
 
     def __str__(self) -> str:
         """All of it in one line."""
-        parts = [counted(self.records, "record")] if self.records is not None else []
-        parts.append(counted(self.requests, "request"))
+        records = counted(self.records, "record") if self.records else "no records"
+        message = f"{self.name}: {records} with {counted(self.requests, 'request')}"
         if self.waited >= 1:
-            parts.append(f"held back by limits for {duration(self.waited)}")
-        if self.extent:
-            parts.append(self.extent)
-        return f"{self.name}: {', '.join(parts)}"
+            message += f", held back by limits for {duration(self.waited)}"
+        return f"{message}, {self.extent}" if self.extent else message
 
 
 def lines(tap: TapSentry) -> list[Line]:

@@ -16,7 +16,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http.cookiejar import DefaultCookiePolicy
-from typing import IO, TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import IO, TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
 import click
@@ -87,6 +87,8 @@ class TapSentry(Tap):
         #: Paths that it has answered.
         self.answering_endpoints: set[str] = set()
         self._slugs: dict[tuple[str, str], str] = {}
+        #: Streams that were refused something for want of a scope, as far as is known.
+        self._doubtful: set[SentryStream] = set()
         if validate_config:
             _check_token_type(config or {})
         super().__init__(
@@ -296,16 +298,58 @@ class TapSentry(Tap):
             FatalAPIError: With the name of the missing scope.
         """
         needed = error.scopes
-        scopes = None if error.is_unavailable_feature else self.token_scopes
-        if scopes is not None and not grants(scopes, needed):
-            had = ", ".join(sorted(scopes)) or "no scope at all"
+        if error.is_unavailable_feature:
+            self.skip(stream, context, str(error), is_refusal=True)
+        elif self.token_scopes is None:
+            self._doubtful.add(stream)
+            if not context:
+                self._stop_for_scope(stream, needed)
+            reason = f"{error}; it needs the scope {' or '.join(needed)}"
+            self.skip(stream, context, reason, is_refusal=True)
+        elif not grants(self.token_scopes, needed):
+            had = ", ".join(sorted(self.token_scopes)) or "no scope at all"
             msg = (
-                f"{stream.name} needs a token with the scope "
-                f"{' or '.join(needed)}; this one has {had}. Create one under "
-                f"{self.settings.api_url}/settings/account/api/auth-tokens/"
+                f"{stream.name} needs a token with the scope {' or '.join(needed)}; "
+                f"this one has {had}. Create one under {self._tokens_page}"
             )
             raise FatalAPIError(msg)
-        self.skip(stream, context, str(error), is_refusal=True)
+        else:
+            self.skip(stream, context, str(error), is_refusal=True)
+
+    def check_refusals(self) -> None:
+        """Stop if all of an organization was refused, seemingly for want of a scope.
+
+        For servers that do not tell the scopes of a token. What was read with a scope
+        shows that the token has it.
+
+        Raises:
+            FatalAPIError: With the name of the scope.
+        """
+        for stream in sorted(self._doubtful, key=lambda stream: stream.name):
+            skipped = [x for x in self.summary.skipped if x.stream == stream.name]
+            if all(item.is_refusal for item in skipped):
+                self._stop_for_scope(stream, stream.needed_scopes)
+        self._doubtful.clear()
+
+    def _stop_for_scope(self, stream: SentryStream, needed: tuple[str, ...]) -> None:
+        shown = {
+            other.needed_scopes
+            for other in self.streams.values()
+            if isinstance(other, SentryStream)
+            and other.current_path in self.answering_endpoints
+        }
+        if stream.needed_scopes in shown or shown & {(scope,) for scope in needed}:
+            return
+        msg = (
+            f"{stream.name} was refused everything it asked for: it needs a token with "
+            f"the scope {' or '.join(needed)}, and this server does not tell whether "
+            f"this one has it. Create one under {self._tokens_page}"
+        )
+        raise FatalAPIError(msg)
+
+    @property
+    def _tokens_page(self) -> str:
+        return f"{self.settings.api_url}/settings/account/api/auth-tokens/"
 
     @functools.cached_property
     def token_scopes(self) -> frozenset[str] | None:
@@ -343,7 +387,12 @@ class TapSentry(Tap):
     def cb_config(
         cls, ctx: click.Context, param: click.Option, value: tuple[str, ...]
     ) -> Any:
-        """Read the config files; say in a line what is wrong with them."""
+        """Read the config files; say in a line what is wrong with them.
+
+        This is the first of the tap that the command runs.
+        """
+        for number in STOPPING:
+            signal.signal(number, cls._end)
         try:
             return super().cb_config(ctx, param, value)
         except (OSError, ValueError, TypeError) as error:
@@ -356,17 +405,32 @@ class TapSentry(Tap):
         del param
         ctx.meta[TEST] = value
 
-    @classmethod
     def get_singer_command(cls) -> click.Command:
-        """The command line."""
+        """The SDK's command; says in a line which file cannot be opened."""
         command = super().get_singer_command()
-        for option in command.params:
-            if isinstance(option, click.Option) and option.name == "test":
-                option.help = (
+        for param in command.params:
+            if isinstance(param.type, click.File):
+                param.type = _File()
+            if isinstance(param, click.Option) and param.name == "test":
+                param.help = (
                     "Say whether token, scopes, organizations and projects are right. "
                     "Use --test=schema to write the SCHEMA messages."
                 )
         return command
+
+    @classmethod
+    def _end(cls, number: int, frame: object) -> NoReturn:
+        """End at once: nothing is read yet."""
+        del frame
+        cls.logger.info("Stopped by %s", signal.Signals(number).name)
+        sys.exit(128 + number)
+
+    def _handle_termination(self, signum: int, frame: object) -> NoReturn:
+        """End with a code that tells the truth; the SDK's is 0.
+
+        It lets itself be told of signals as soon as there is a tap.
+        """
+        self._end(signum, frame)
 
     @classmethod
     def invoke(  # type: ignore[override] # as the SDK's own taps do
@@ -397,8 +461,6 @@ class TapSentry(Tap):
         test = click.get_current_context().meta[TEST]
         if test == CliTestOptionValue.Disabled.value:
             sys.exit(tap.run(terminal))
-        for number in STOPPING:
-            signal.signal(number, signal.SIG_DFL)
         if test == CliTestOptionValue.Schema.value:
             tap.write_schemas()
             tap.writer.flush()
@@ -457,19 +519,19 @@ class TapSentry(Tap):
         try:
             self.sync_all()
         except _Stopped as stopped:
-            text = f"Stopped by {signal.Signals(stopped.number).name}"
-            return _End(128 + stopped.number, logging.INFO, text)
+            message = f"Stopped by {signal.Signals(stopped.number).name}"
+            return _End(128 + stopped.number, logging.INFO, message)
         except (SingerSDKError, requests.RequestException) as error:
             return _End(1, logging.ERROR, errors.reason(error))
         except BrokenPipeError:
             raise
         except Exception as error:
             self.logger.debug("Where it happened", exc_info=True)
-            text = (
+            message = (
                 f"A defect of tap-sentry ({type(error).__name__}: {error}). Please "
                 "report it with what TAP_SENTRY_LOGLEVEL=debug prints"
             )
-            return _End(1, logging.CRITICAL, text)
+            return _End(1, logging.CRITICAL, message)
         return _End(0)
 
     def _tell(self, terminal: Terminal | None, seconds: float) -> None:
@@ -520,6 +582,22 @@ class _Stopped(BaseException):
     def __init__(self, number: int) -> None:
         super().__init__(number)
         self.number = number
+
+
+class _File(click.File):
+    """A file of the command line; one that cannot be opened is told in a line."""
+
+    def fail(
+        self,
+        message: str,
+        param: click.Parameter | None = None,
+        ctx: click.Context | None = None,
+    ) -> NoReturn:
+        """End with code 1: 2 would be a wrong command line."""
+        del ctx
+        name = param.name if param else "input"
+        TapSentry.logger.error("The %s file cannot be read: %s", name, message)
+        sys.exit(1)
 
 
 def _read_json(file: IO[str] | None, what: str) -> Any:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import signal
+import subprocess
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,10 +17,12 @@ import pytest
 
 from tap_sentry import limits
 from tap_sentry.tap import TapSentry
+from tap_sentry.writer import SentryWriter
 from tests.simulator import TOKEN, SentrySimulator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 #: Now, for the simulator and the tap: a whole second in the middle of a day.
 NOW = datetime(2026, 11, 20, 12, 30, 15, tzinfo=UTC)
@@ -93,6 +97,75 @@ def run(
             signal.signal(number, handler)
     lines = caught.getvalue().splitlines()
     return Output([msgspec.json.decode(line) for line in lines], code)
+
+
+class Leaks(logging.Handler):
+    """Everything the tap wrote in a test that has the token in it."""
+
+    def __init__(self) -> None:
+        """Start with nothing."""
+        super().__init__()
+        self.setFormatter(logging.Formatter())
+        self.found: list[str] = []
+
+    def look(self, where: str, written: str | bytes | None) -> None:
+        """Look for the token in what was written."""
+        text = (
+            written.decode(errors="replace") if isinstance(written, bytes) else written
+        )
+        if text and TOKEN in text:
+            at = text.index(TOKEN)
+            self.found.append(f"{where}: …{text[max(0, at - 200) : at + 100]}…")
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Look into a line of the log, and its traceback."""
+        self.look(f"log of {record.name}", self.format(record))
+
+    def look_into(self, folder: Path) -> None:
+        """Look into files; those that give the token to the tap may hold it."""
+        for path in folder.rglob("*"):
+            if path.is_file() and TOKEN.encode() in (written := path.read_bytes()):
+                try:
+                    is_config = "auth_token" in json.loads(written)
+                except ValueError:
+                    is_config = False
+                if not is_config:
+                    self.look(path.name, written)
+
+
+@pytest.fixture(autouse=True)
+def _no_leaks(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Leaks]:
+    """Whatever is tested, the tap writes its token nowhere.
+
+    Looks at its messages and its log in this process, at what other processes write
+    into a pipe that a test reads, and into the files of the test.
+    """
+    leaks = Leaks()
+    format_message = SentryWriter.format_message
+    communicate = subprocess.Popen.communicate
+
+    def formatted(self: SentryWriter, message: Any) -> bytearray:
+        line = format_message(self, message)
+        leaks.look("stdout", bytes(line))
+        return line
+
+    def communicated(self: Any, *args: Any, **options: Any) -> tuple[Any, Any]:
+        written = communicate(self, *args, **options)
+        for where, text in zip(("stdout", "stderr"), written, strict=True):
+            leaks.look(f"{where} of a process", text)
+        return written
+
+    monkeypatch.setattr(SentryWriter, "format_message", formatted)
+    monkeypatch.setattr(subprocess.Popen, "communicate", communicated)
+    logging.getLogger().addHandler(leaks)
+    yield leaks
+    logging.getLogger().removeHandler(leaks)
+    if "tmp_path" in request.fixturenames:
+        leaks.look_into(request.getfixturevalue("tmp_path"))
+    may_show = request.node.get_closest_marker("shows_token")
+    assert not leaks.found or may_show, leaks.found
 
 
 @pytest.fixture(autouse=True)

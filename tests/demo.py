@@ -33,7 +33,9 @@ ANSWER = """
 select
   projects.slug as project,
   issues.title as issue,
-  count(distinct coalesce(events.user.id, events.user.email)) as users,
+  count(distinct coalesce(
+    events.user.id, events.user.email, events.user.username, events.user.ip_address
+  )) as users,
   count(*) as events,
   max(events.dateCreated)::date as last_seen
 from 'project_events.jsonl' as events

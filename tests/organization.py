@@ -33,6 +33,12 @@ FLAGS = [
     *("hasInsightsCaches", "hasInsightsDb", "hasInsightsHttp", "hasInsightsMCP"),
     *("hasInsightsQueues", "hasInsightsScreenLoad", "hasInsightsVitals"),
 ]
+#: How long ago they came out.
+RELEASES = (
+    (timedelta.max, "1.0.0"),
+    (timedelta(days=18), "1.1.0"),
+    (timedelta(days=6), "frontend@2026.11+7"),
+)
 LETTER_AVATAR = {"avatarType": "letter_avatar", "avatarUuid": None, "avatarUrl": None}
 HOUR = 3600
 
@@ -745,21 +751,29 @@ class Builder:
             project.count("error", "accepted", "", received)
         return event
 
-    def scatter(self, issue: Issue, number: int, days: float) -> list[Event]:
-        """Make events of an issue over the past days, five of six with a user."""
-        users: list[EventUser | None] = [*self.pools[issue.project.id], None, None]
+    def scatter(
+        self, issue: Issue, number: int, days: float, people: int | None = None
+    ) -> list[Event]:
+        """Make events of an issue over the past days, most with one of some users."""
+        users: list[EventUser | None] = [*self.pools[issue.project.id][:people]]
+        users += [None, None]
+        ages = (60 + self.random.random() * (days * 86400 - 60) for _ in range(number))
         return [
             self.event(
                 issue.project,
                 issue,
-                self.now
-                - timedelta(seconds=60 + self.random.random() * (days * 86400 - 60)),
+                self.now - timedelta(seconds=age),
                 user=self.random.choice(users),
-                release=self.random.choice(("1.0.0", "1.1.0", "frontend@2026.11+7")),
+                release=self.release(timedelta(seconds=age)),
                 environment=self.random.choice(("production", "production", "staging")),
             )
-            for _ in range(number)
+            for age in ages
         ]
+
+    def release(self, age: timedelta) -> str:
+        """What ran at that time: the newest release, or at times the one before it."""
+        newest = sum(age < released for released, _ in RELEASES[1:])
+        return RELEASES[max(0, newest - self.random.choice((0, 0, 1)))][1]
 
     def file(self, events: Iterable[Event]) -> None:
         """Put events into the lists of their projects and issues."""
@@ -845,6 +859,14 @@ class Builder:
             category="feedback",
             type="feedback",
         )
+        widget.metadata = {
+            "title": "User Feedback",
+            "value": "The pump hums, but no water comes",
+            "message": "The pump hums, but no water comes",
+            "name": "Ada Ångström",
+            "contact_email": "ada@example.com",
+            "source": "new_feedback_envelope",
+        }
         events.append(self.event(project, widget, ago(timedelta(days=2, hours=1))))
         breadcrumbs = Entries(
             [
@@ -977,19 +999,27 @@ def demo(now: datetime) -> list[Organization]:
     telescope = build.project(observatory, "telescope", "java", [night])
 
     events: list[Event] = []
-    for project, title, number, days, status in (
-        (pump, "ZeroDivisionError: division by zero", 120, 30, "unresolved"),
-        (pump, "ConnectionError: valve 3 does not answer", 45, 20, "unresolved"),
-        (pump, "KeyError: 'pressure'", 12, 30, "resolved"),
-        (pump, "OSError: [Errno 28] No space left on device", 5, 2, "ignored"),
-        (mover, "TypeError: Cannot read properties of undefined", 60, 30, "unresolved"),
-        (mover, "ReferenceError: gear is not defined", 8, 10, "resolved"),
-        (yoghurt, "Error: spoiled", 20, 30, "unresolved"),
-        (telescope, "NullPointerException: mirror", 35, 30, "unresolved"),
-        (telescope, "IllegalStateException: dome is closed", 6, 15, "ignored"),
+    for project, title, number, people, days, status in (
+        (pump, "ZeroDivisionError: division by zero", 120, 12, 30, "unresolved"),
+        (pump, "ConnectionError: valve 3 does not answer", 45, 7, 20, "unresolved"),
+        (pump, "KeyError: 'pressure'", 12, 5, 30, "resolved"),
+        (pump, "OSError: [Errno 28] No space left on device", 5, 5, 2, "ignored"),
+        (
+            mover,
+            "TypeError: Cannot read properties of undefined",
+            60,
+            10,
+            30,
+            "unresolved",
+        ),
+        (mover, "ReferenceError: gear is not defined", 8, 4, 10, "resolved"),
+        (yoghurt, "Error: spoiled", 20, 6, 30, "unresolved"),
+        (telescope, "NullPointerException: mirror", 35, 9, 30, "unresolved"),
+        (telescope, "IllegalStateException: dome is closed", 6, 3, 15, "ignored"),
+        (mover, "RangeError: there is no gear 7", 40, 8, 4, "unresolved"),
     ):
         issue = build.issue(project, title, status=status)
-        events += build.scatter(issue, number, days)
+        events += build.scatter(issue, number, days, people)
     jd = {"type": "user", "id": "1", "name": "John Doe", "email": "jd@example.com"}
     pump.issues[0].assigned_to = jd
     pump.issues[0].priority = "high"
@@ -998,12 +1028,18 @@ def demo(now: datetime) -> list[Organization]:
     build.file(events)
 
     first, second, resolved, ignored = pump.issues[:4]
-    for number, issue in enumerate(
-        (first, first, second, resolved, first, ignored, first)
-    ):
-        build.report(
-            issue, pump, timedelta(days=3 * number, hours=1), f"It broke! ({number})"
+    for number, (issue, text) in enumerate(
+        (
+            (first, "I pressed Start and got an error"),
+            (first, "Again! And nothing was pumped"),
+            (second, "Valve 3 is open, I can see it from here"),
+            (resolved, "No pressure, no message \N{SNOWMAN}"),
+            (first, "It broke!"),
+            (ignored, "It says that a disk is full. Which one?"),
+            (first, "Division by zero? I divided nothing"),
         )
+    ):
+        build.report(issue, pump, timedelta(days=3 * number, hours=1), text)
     pump.feedback[1].user = None
     build.report(None, pump, timedelta(hours=3), "Of an event that never came")
     build.report(

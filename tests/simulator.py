@@ -2179,7 +2179,10 @@ def _spoiled(answer: Answer, fault: Fault) -> Answer:
         return replace(answer, mishap="reset_body")
     if fault.kind == "hang":
         seconds = fault.details.get("seconds", 60)
-        return replace(answer, mishap="hang", seconds=seconds)
+        is_late = fault.details.get("where") == "middle"
+        return replace(
+            answer, mishap="hang_body" if is_late else "hang", seconds=seconds
+        )
     if fault.kind == "silent_close":
         return replace(answer, mishap="silent_close")
     return answer
@@ -2210,7 +2213,7 @@ def _delivered(answer: Answer) -> bytes | io.BufferedReader:
     if answer.mishap == "reset":
         reset = ConnectionResetError(104, "Connection reset by peer")
         raise requests.ConnectionError(ProtocolError("Connection aborted.", reset))
-    if answer.mishap == "hang":
+    if answer.mishap in {"hang", "hang_body"}:
         message = "Read timed out."
         raise requests.ReadTimeout(message)
     if answer.mishap == "reset_body":
@@ -2288,6 +2291,11 @@ class _Handler(BaseHTTPRequestHandler):
         body = (
             answer.body[: whole // 2] if answer.mishap == "reset_body" else answer.body
         )
+        if answer.mishap == "hang_body":
+            self.wfile.write(body[: whole // 2])
+            self.wfile.flush()
+            time.sleep(answer.seconds)
+            body = body[whole // 2 :]
         self.wfile.write(body)
         self.wfile.flush()
 

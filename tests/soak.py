@@ -82,6 +82,7 @@ PASSING: dict[str, tuple[int | str, dict[str, Any]]] = {
     "page twice": ("repeat_page", {}),
     "silent close": ("silent_close", {}),
     "302, same origin": (302, {}),
+    "hang in the body": ("hang", {"seconds": 0.6, "where": "middle"}),
 }
 
 

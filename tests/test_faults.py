@@ -290,6 +290,9 @@ MISSING: dict[str, tuple[int | str, dict[str, Any]]] = {
 STAYING = {
     "408": ("status 408, Proxied request timed out", TRIES),
     "429, no hint": ("status 429, You are attempting to use this", 9),
+    "429, Retry-After": ("status 429, You are attempting to use this", 9),
+    "429, reset in the past": ("status 429, You are attempting to use this", 9),
+    "429, reset an hour ahead": ("status 429, You are attempting to use this", 9),
     "429, concurrency": ("status 429, You are attempting to go above", 9),
     "500": ("status 500, Internal Error (errorId ", TRIES + 2),
     "502": ("status 502", TRIES + 2),
@@ -299,6 +302,7 @@ STAYING = {
     "reset in the body": ("the answer broke off", TRIES),
     "short body": ("the answer broke off", TRIES),
     "hang": ("no answer in time", TRIES + 2),
+    "hang in the body": ("no answer in time", TRIES + 2),
     "truncated JSON": ("status 200, but the body is not the expected JSON", TRIES),
     "no list": ("status 200, but the body is not the expected JSON (app", TRIES),
     "HTML with 200": ("status 200, but the body is not the expected JSON (text", TRIES),
@@ -307,7 +311,7 @@ STAYING = {
 
 @pytest.mark.parametrize(
     ("name", "after"),
-    [*((name, 0) for name in STAYING), ("500", 2), ("hang", 2), ("no list", 2)],
+    [*((name, after) for name in STAYING for after in (0, 2, 4))],
 )
 def test_a_fault_that_stays_costs_one_project(sentry, name, after, caplog):
     """It is skipped and listed after bounded tries; its bookmark stays."""
@@ -362,6 +366,50 @@ def test_a_fault_that_stays_in_a_parent_ends_the_run(
     check_secrecy(caplog)
     assert sentry.injected.total() <= 60
     check_covered(sentry, run, streams)
+
+
+@pytest.mark.parametrize("after", [1, 2, 4])
+def test_an_endpoint_that_is_retired_in_the_middle_costs_one_project(
+    sentry, after, caplog
+):
+    """It has answered: it is not missing, and what it gave is kept."""
+    place = "projects/acme/shop/events/"
+    sentry.fault(410, times=None, when=at(place), after=after)
+
+    run = sync(sentry, "project_events", **ACME)
+
+    assert run.code == 0
+    assert run.skipped == ["project_events organization acme project shop"]
+    assert not run.missing
+    assert f"{place}: status 410" in told(caplog)
+    check_covered(sentry, run, ("project_events",), is_acme=True)
+
+
+@pytest.mark.parametrize("after", [0, 1, 2])
+def test_a_list_of_projects_that_is_retired_ends_the_run(sentry, after, caplog):
+    """Nothing can be read below it."""
+    place = "organizations/acme/projects/"
+    sentry.fault(410, times=None, when=at(place), after=after)
+
+    run = sync(sentry, "project_events")
+
+    assert run.code == 1
+    assert "organization_projects cannot be read: " in told(caplog)
+    check_covered(sentry, run, ("project_events",))
+
+
+@pytest.mark.parametrize("after", [6, 9, 14])
+def test_a_server_that_goes_away_loses_nothing(after, caplog):
+    """Nothing answers any more: what was read is kept, the rest is told."""
+    sentry = Faulty()
+    sentry.flavour = replace(sentry.flavour, closes_silently=True)
+    with sentry.served():
+        sentry.fault("refuse", times=None, after=after)
+        run = sync(sentry, "project_events", concurrency=1)
+
+        assert run.code == 1 or run.skipped
+        assert f"GET {sentry.url[7:]}/api/0/" in told(caplog)
+        check_covered(sentry, run, ("project_events",))
 
 
 @pytest.mark.parametrize("name", ["500", "hang", "429, no hint", "truncated JSON"])
@@ -870,10 +918,15 @@ def test_a_token_that_is_refused_stops_the_run(sentry, after, caplog):
 
 
 @pytest.mark.parametrize("location", ["https://login.example.com/sso?a=b", "//e.org"])
-def test_a_redirect_to_another_origin_ends_the_run(sentry, location, caplog):
+@pytest.mark.parametrize("after", [0, 1, 2])
+@pytest.mark.parametrize(
+    "place", ["projects/acme/shop/events/", "organizations/acme/projects/"]
+)
+def test_a_redirect_to_another_origin_ends_the_run(
+    sentry, place, after, location, caplog
+):
     """The message says where it leads and what to set; nothing is sent there."""
-    place = "projects/acme/shop/events/"
-    sentry.fault(302, times=None, when=at(place), location=location)
+    sentry.fault(302, times=None, when=at(place), after=after, location=location)
 
     run = sync(sentry, "project_events")
 

@@ -431,13 +431,15 @@ def test_the_log_ends_with_a_line_for_each_stream(sentry, said, sync_of):
 
     *_, organizations, projects, lists, total = said()
 
-    assert organizations == "organizations: 3 records, 2 requests"
-    assert projects == "organization_projects: 5 requests, 3 organizations"
-    assert re.fullmatch(
-        rf"project_events: {events} records, \d+ requests, 6 projects", lists
+    assert organizations == "organizations: 3 records with 2 requests"
+    assert projects == (
+        "organization_projects: no records with 5 requests, 3 organizations"
     )
     assert re.fullmatch(
-        rf"total: {events + 3} records, {len(sentry.requests)} requests, in \d+ s",
+        rf"project_events: {events} records with \d+ requests, 6 projects", lists
+    )
+    assert re.fullmatch(
+        rf"total: {events + 3} records with {len(sentry.requests)} requests, in \d+ s",
         total,
     )
 
@@ -536,8 +538,8 @@ def test_a_line_says_no_more_than_there_is_to_say():
     line = Line("projects", None, 1, 0.4, 0.0, "", is_open=False)
     full = Line("projects", 1200, 2000, 75, 0.0, "3 of 9 projects", is_open=True)
 
-    assert str(line) == "projects: 1 request"
+    assert str(line) == "projects: no records with 1 request"
     assert str(full) == (
-        "projects: 1,200 records, 2,000 requests, held back by limits for 1 min 15 s, "
+        "projects: 1,200 records with 2,000 requests, held back by limits for 1 min 15 s, "
         "3 of 9 projects"
     )

@@ -82,6 +82,11 @@ def test_texts_are_texts(sent, kept):
         ("true", None),
         ("{}", None),
         ("[1793534400]", None),
+        ('"2026-11-01T12:00:00.123456+02:00"', "2026-11-01T12:00:00.123456+02:00"),
+        ('"2026-11-01"', "2026-11-01"),
+        ('"2026-02-30T00:00:00Z"', None),
+        ('"0000-00-00T00:00:00Z"', None),
+        ('"\\u00fc"', None),
     ],
 )
 def test_dates_are_dates(sent, kept):
@@ -105,7 +110,13 @@ def test_dates_are_dates(sent, kept):
         ('""', None),
         ("{}", None),
         ("[5]", None),
-        ("1e300", int(1e300)),
+        ("9223372036854775807", 2**63 - 1),
+        ("-9223372036854775808", -(2**63)),
+        ("9223372036854775808", None),
+        ('"-9223372036854775809"', None),
+        ("1e300", None),
+        ("1e400", None),
+        ("9" * 5000, None),
     ],
 )
 def test_whole_numbers_are_whole(sent, kept):
@@ -185,6 +196,7 @@ def test_objects_are_objects(sent, kept):
         ('"a"', [{"value": "a"}]),
         ("[ ]", []),
         ('[ {"a": 1}]', [{"a": 1}]),
+        ('[{"a": 1}, 2, null]', [{"a": 1}, {"value": 2}, None]),
     ],
 )
 def test_arrays_of_objects_hold_objects(sent, kept):
@@ -202,6 +214,7 @@ def test_arrays_of_objects_hold_objects(sent, kept):
         ('"a"', ["a"]),
         ("5", ["5"]),
         ("[ ]", []),
+        ('["a", 1, null, ["b"]]', ["a", "1", None, '["b"]']),
     ],
 )
 def test_arrays_of_texts_hold_texts(sent, kept):

@@ -20,26 +20,27 @@ def grant(sentry):
     return grant
 
 
-@pytest.mark.parametrize(
-    ("stream", "missing"),
-    [
-        ("organizations", "org:read"),
-        ("organization_projects", "org:read"),
-        ("organization_repositories", "org:read"),
-        ("organization_teams", "org:read"),
-        ("organization_event_counts", "org:read"),
-        ("projects", "project:read"),
-        ("team_projects", "project:read"),
-        ("project_issues", "event:read"),
-        ("project_events", "project:read"),
-        ("project_event_entries", "project:read"),
-        ("project_feedback", "project:read"),
-        ("project_users", "project:read"),
-        ("project_event_counts", "project:read"),
-        ("issue_events", "event:read"),
-        ("issue_event_entries", "event:read"),
-    ],
-)
+#: A scope for each stream.
+NEEDED = [
+    ("organizations", "org:read"),
+    ("organization_projects", "org:read"),
+    ("organization_repositories", "org:read"),
+    ("organization_teams", "org:read"),
+    ("organization_event_counts", "org:read"),
+    ("projects", "project:read"),
+    ("team_projects", "project:read"),
+    ("project_issues", "event:read"),
+    ("project_events", "project:read"),
+    ("project_event_entries", "project:read"),
+    ("project_feedback", "project:read"),
+    ("project_users", "project:read"),
+    ("project_event_counts", "project:read"),
+    ("issue_events", "event:read"),
+    ("issue_event_entries", "event:read"),
+]
+
+
+@pytest.mark.parametrize(("stream", "missing"), NEEDED)
 def test_a_scope_that_is_missing_is_named(sync, grant, caplog, stream, missing):
     """The run stops, and says what the token needs and what it has."""
     had = sorted(ALL - {missing})
@@ -228,3 +229,42 @@ def test_a_server_that_does_not_tell_scopes_is_believed(sync, sentry, caplog):
 
     assert sync("project_events").code == 0
     assert told(caplog, "project_events skipped", PUMP)
+
+
+@pytest.mark.parametrize(("stream", "missing"), NEEDED)
+def test_a_scope_is_named_by_servers_that_do_not_tell_those_of_the_token(
+    sync, sentry, caplog, stream, missing
+):
+    """Once all of an organization was refused: no other one is asked."""
+    sentry.fault(404, empty=True, times=None, when=at(""))
+    sentry.tokens[TOKEN] = Token(ALL - {missing})
+    output = sync(stream, organizations=[JURISDICTION, STERNWARTE])
+
+    assert output.code == 1
+    # Nothing is read without the organizations themselves.
+    refused = "organizations" if missing == "org:read" else stream
+    assert told(caplog, refused, f"needs a token with the scope {missing}")
+    assert not told(caplog, f"skipped organization {STERNWARTE}")
+    assert not output.records(stream)
+
+
+def test_what_was_read_with_a_scope_shows_that_the_token_has_it(sync, sentry, caplog):
+    """Then what is refused is not to be had, and everything else is read."""
+    sentry.fault(404, empty=True, times=None, when=at(""))
+    sentry.fault(403, times=None, when=at("projects/.*/users/"))
+    output = sync("project_users", "project_events")
+
+    assert output.code == 1
+    assert set(output.keys("project_events")) == sentry.truth("project_events")
+    assert told(caplog, "project_users skipped", "it needs the scope project:read")
+    assert told(caplog, "project_users gave nothing: every request was refused")
+
+
+def test_failures_among_the_refusals_are_no_missing_scope(sync, sentry, caplog):
+    """Not all of the organization was refused."""
+    sentry.fault(404, empty=True, times=None, when=at(""))
+    sentry.fault(404, times=None, when=at(f"projects/{JURISDICTION}/{PUMP}/users/"))
+    sentry.fault(403, times=None, when=at("projects/.*/users/"))
+
+    assert sync("project_users").code == 1
+    assert told(caplog, "project_users gave nothing: every request was refused")

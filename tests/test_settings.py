@@ -298,6 +298,11 @@ WRONG = [
         {"start_date": "2026-11-10T00:00:00Z", "end_date": "2026-11-10T00:00:00Z"},
         "end_date (2026-11-10T00:00:00Z) is not after start_date",
     ),
+    (
+        {"end_date": "2009-12-31"},
+        "end_date (2010-01-01T00:00:00Z) is before all that Sentry holds",
+    ),
+    ({"end_date": "1999-12-31T12:00:00Z"}, "end_date"),
     ({"report_date": "1d", "start_date": "5d"}, "report_date and start_date exclude"),
     ({"report_date": "1d", "end_date": "1d"}, "report_date and end_date exclude"),
     # Durations
@@ -519,6 +524,23 @@ def test_a_config_file_that_is_not_there_is_told(command, sentry):
     assert (exit_code, sentry.requests) == (1, [])
     assert len(lines) == 1
     assert "no/such/config.json" in lines[0]
+
+
+@pytest.mark.parametrize("option", ["state", "catalog"])
+@pytest.mark.parametrize("is_folder", [False, True], ids=["missing", "folder"])
+def test_a_file_that_cannot_be_opened_is_told(
+    command, sentry, tmp_path, option, is_folder
+):
+    """With its name and code 1, as a config file is."""
+    file = tmp_path if is_folder else tmp_path / "nothing.json"
+    exit_code, lines, everything = command(
+        {"auth_token": SECRET}, f"--{option}", str(file)
+    )
+
+    assert (exit_code, sentry.requests) == (1, [])
+    assert len(lines) == 1
+    assert lines[0].startswith(f"The {option} file cannot be read: '{file}'")
+    assert "Usage" not in everything
 
 
 @pytest.mark.parametrize("text", ["", "\n", "{}"])

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tap_sentry.tap import TapSentry
 from tests.conftest import catalog_of
 from tests.simulator import TOKEN
 from tests.soak import Faulty, Run, quicken, sync
@@ -140,6 +141,55 @@ def check_state(sentry: Faulty, run: Run, monkeypatch: pytest.MonkeyPatch) -> No
         done = (run.last_state or {"bookmarks": {}})["bookmarks"]
         entry = done.get("project_events", {}).get("by_id", {}).get(key[2], {})
         assert "bookmark" not in entry
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("name", ["config", "state"])
+def test_a_signal_ends_a_tap_that_starts(tmp_path, number, name):
+    """It waits for a file of its command line, that somebody has yet to write."""
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"auth_token": TOKEN}))
+    files = {"config": str(config), name: str(tmp_path / "fifo")}
+    os.mkfifo(files[name])
+    with subprocess.Popen(  # noqa: S603 - our own
+        [
+            *(sys.executable, "-m", "tap_sentry"),
+            *(word for file in files.items() for word in (f"--{file[0]}", file[1])),
+        ],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        end = writer_of(files[name])
+        process.send_signal(number)
+        out, err = process.communicate(timeout=PATIENCE)
+    os.close(end)
+
+    assert process.returncode == 128 + number
+    assert out == b""
+    assert f"Stopped by {number.name}" in err.decode()
+    assert "Traceback" not in err.decode()
+
+
+def writer_of(fifo: str) -> int:
+    """The other end of a FIFO, once it is being read."""
+    start = time.monotonic()
+    while True:
+        try:
+            return os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:
+            assert time.monotonic() - start < PATIENCE
+            time.sleep(0.01)
+
+
+def test_a_signal_ends_a_tap_between_start_and_run(monkeypatch):
+    """As long as the SDK sees to signals: its own handler would end with 0."""
+    monkeypatch.setattr(TapSentry, "load_state", lambda *_: os.kill(os.getpid(), 15))
+
+    with pytest.raises(SystemExit) as ended:
+        TapSentry(config={"auth_token": TOKEN}, state={"bookmarks": {}})
+
+    assert ended.value.code == 128 + signal.SIGTERM
 
 
 def test_more_signals_do_not_cut_the_end_short(sentry, tmp_path, monkeypatch):

@@ -186,9 +186,9 @@ def test_lists_hide_what_they_hide_by_default(patched):
     def number(path, **params):
         return len(ask(patched, path, **params).json())
 
-    assert number(f"{ORG}issues/", project="-1") == 9
-    assert number(f"{ORG}issues/", project="-1", query="") == 12
-    assert number(f"{ORG}issues/", query="") == 11  # one project is not the user's
+    assert number(f"{ORG}issues/", project="-1") == 10
+    assert number(f"{ORG}issues/", project="-1", query="") == 13
+    assert number(f"{ORG}issues/", query="") == 12  # one project is not the user's
     assert number(f"{PUMP}user-feedback/") == 5
     assert number(f"{PUMP}user-feedback/", status="") == 7
     assert number(f"{ORG}repos/") == 2

@@ -1,0 +1,111 @@
+#!/usr/bin/env python3
+"""Draw the tables of a warehouse that the tap was loaded into, for the README.
+
+    python scripts/draw_tables.py
+
+Prints a Mermaid diagram of the catalog: of each table its key, what it refers to, and
+the columns that most questions are about. A test holds the README to it, and puts it
+there (`make snapshots`).
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tap_sentry.records import kind
+from tap_sentry.streams import STREAMS
+from tap_sentry.streams.events import (
+    IssueEventEntries,
+    IssueEvents,
+    ProjectEventEntries,
+    ProjectEvents,
+)
+from tap_sentry.streams.issues import ProjectIssues
+from tap_sentry.streams.organizations import Organizations
+from tap_sentry.streams.projects import OrganizationProjects, Projects
+from tap_sentry.streams.teams import OrganizationTeams, TeamProjects
+
+#: What becomes of each kind of column in PostgreSQL.
+TYPES = {
+    "string": "text",
+    "date-time": "timestamp",
+    "integer": "bigint",
+    "number": "numeric",
+    "boolean": "boolean",
+    "object": "jsonb",
+    "array of object": "jsonb[]",
+    "array of string": "text[]",
+}
+
+#: Columns to draw beside keys and references, where a table has them.
+MAIN = (
+    *("slug", "name", "platform", "shortId", "title", "status", "level", "priority"),
+    *("issueCategory", "firstSeen", "lastSeen", "count", "userCount", "type"),
+    *("dateCreated", "email", "username", "comments", "user", "tags", "data"),
+)
+
+#: Part of every key; ids are unique in an organization only.
+REALM = "organization_id"
+#: The stream that a column refers to: to the last column of its key.
+REFERENCES: Mapping[str, Any] = {
+    REALM: Organizations,
+    "team_id": OrganizationTeams,
+    "project_id": OrganizationProjects,
+    "issue_id": ProjectIssues,
+}
+#: What a row need not have.
+OPTIONAL = {"issue_id"}
+#: Those that follow from no name.
+MORE_REFERENCES: Mapping[Any, Mapping[str, Any]] = {
+    Projects: {"id": OrganizationProjects},
+    TeamProjects: {"id": OrganizationProjects},
+    ProjectEventEntries: {"event_id": ProjectEvents},
+    IssueEventEntries: {"event_id": IssueEvents},
+}
+
+
+def references(stream: Any) -> dict[str, Any]:
+    """The columns of a stream that refer to another, with that."""
+    columns = stream.schema["properties"]
+    named = {name: to for name, to in REFERENCES.items() if name in columns}
+    return named | dict(MORE_REFERENCES.get(stream, {}))
+
+
+def relations(stream: Any) -> Iterator[str]:
+    """The lines that lead to a table, but for those that another one takes along."""
+    found = references(stream)
+    implied = {
+        above
+        for name, to in found.items()
+        if name not in OPTIONAL
+        for above in references(to).values()
+    }
+    for name, to in found.items():
+        if to not in implied:
+            one = "|o" if name in OPTIONAL else "||"
+            many = "o|" if set(stream.primary_keys) <= {REALM, name} else "o{"
+            yield f"{to.name} {one}--{many} {stream.name} : {name}"
+
+
+def columns(stream: Any) -> Iterator[str]:
+    """The lines of a table."""
+    refers = references(stream)
+    for name, schema in stream.schema["properties"].items():
+        marks = ["PK"] * (name in stream.primary_keys) + ["FK"] * (name in refers)
+        if marks or name in MAIN:
+            yield f"{TYPES[kind(schema)]} {name} {', '.join(marks)}".rstrip()
+
+
+def draw() -> str:
+    """The diagram."""
+    lines = ["erDiagram"]
+    for stream in STREAMS:
+        lines.append(f"    {stream.name} {{")
+        lines += [f"        {line}" for line in columns(stream)]
+        lines.append("    }")
+    for stream in STREAMS:
+        lines += [f"    {line}" for line in relations(stream)]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(draw(), end="")

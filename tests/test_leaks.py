@@ -1,0 +1,92 @@
+"""What looks for the token in all that the tap writes in other tests finds it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import Leaks
+from tests.simulator import TOKEN
+
+#: As a request shows it.
+LINE = f"GET /api/0/organizations/ Authorization: Bearer {TOKEN}"
+
+
+@pytest.fixture
+def leaks():
+    """Looks at the log as in every test."""
+    found = Leaks()
+    logging.getLogger().addHandler(found)
+    yield found
+    logging.getLogger().removeHandler(found)
+
+
+@pytest.mark.shows_token
+@pytest.mark.parametrize("name", ["tap-sentry", "urllib3.connectionpool", "singer_sdk"])
+def test_it_is_found_in_lines_of_the_log(leaks, name):
+    """Whoever writes them, and also where it is filled in."""
+    logging.getLogger(name).warning("it sends %s", LINE)
+
+    (found,) = leaks.found
+    assert found.startswith(f"log of {name}: …it sends GET")
+
+
+@pytest.mark.shows_token
+def test_it_is_found_in_tracebacks(leaks):
+    """In what an exception says."""
+    try:
+        int(LINE)
+    except ValueError:
+        logging.getLogger("tap-sentry").exception("It failed")
+
+    assert len(leaks.found) == 1
+
+
+@pytest.mark.parametrize(
+    ("written", "is_leak"),
+    [
+        (json.dumps({"auth_token": TOKEN}), False),
+        (json.dumps({"type": "STATE", "value": {"token": TOKEN}}), True),
+        (f"INFO {LINE}\n", True),
+        ('{"auth_token": "' + TOKEN, True),
+        ("nothing", False),
+    ],
+)
+def test_it_is_found_in_files(leaks, tmp_path_factory, written, is_leak):
+    """But for the settings that a test gives to the tap."""
+    folder = tmp_path_factory.mktemp("files")
+    (folder / "below").mkdir()
+    (folder / "below" / "file").write_text(written)
+    leaks.look_into(folder)
+
+    assert bool(leaks.found) == is_leak
+
+
+@pytest.mark.shows_token
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_it_is_found_in_what_processes_write(request, stream):
+    """As bytes or text."""
+    for is_text in (True, False):
+        subprocess.run(  # noqa: S603 - our own
+            [sys.executable, "-c", f"import sys; sys.{stream}.write({LINE!r})"],
+            capture_output=True,
+            text=is_text,
+            check=True,
+        )
+
+    found = request.getfixturevalue("_no_leaks").found
+    assert [line.partition(":")[0] for line in found] == [f"{stream} of a process"] * 2
+
+
+@pytest.mark.shows_token
+def test_it_is_found_in_messages(request, sync, sentry):
+    """A record that holds it, for whatever reason."""
+    sentry.organizations[0].name = LINE
+    sync("organizations")
+
+    found = request.getfixturevalue("_no_leaks").found
+    assert any(line.startswith("stdout: …") for line in found)

@@ -1,0 +1,174 @@
+"""The README's troubleshooting lists every message that a user can meet.
+
+The messages are read from the code: what is logged, what errors say, and what the
+settings are refused with. A value that is filled in stands as `…`, there as here.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+CODE = ROOT / "tap_sentry"
+
+#: What is raised for the user to read; the text is the first argument.
+ERRORS = {
+    *("FatalAPIError", "ForbiddenError", "MissingEndpointError", "RetriableAPIError"),
+    *("SkippableAPIError", "BrownOutError", "ConfigValidationError", "ValueError"),
+}
+#: Names that hold a text before it is raised or told.
+TEXTS = {"msg", "message", "reason", "why"}
+#: Functions that give a text, or texts, which are told as they are.
+TELLING = {"_cause"}
+
+
+def told(node: ast.expr) -> str | None:
+    """A text in the code, with `…` for what is filled in."""
+    match node:
+        case ast.Constant(value=str() as text):
+            return re.sub(r"%\.?\d*[sdrf]", "…", text)
+        case ast.JoinedStr(values=parts):
+            return "".join(
+                part.value if isinstance(part, ast.Constant) else "…"  # type: ignore[misc] # a text
+                for part in parts
+            )
+        case ast.BinOp(left=left, op=ast.Add()):
+            return told(left)
+        case ast.IfExp(body=body):
+            return told(body)
+    return None
+
+
+def texts(tree: ast.AST) -> list[str]:
+    """The messages in a module."""
+    found: list[str | None] = []
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(
+                func=ast.Attribute(
+                    value=ast.Attribute(attr="logger") | ast.Name(id="logger"),
+                    attr="info" | "warning" | "error" | "critical",
+                ),
+                args=[text, *_],
+            ):
+                found.append(told(text))
+            case ast.Call(
+                func=ast.Attribute(value=ast.Attribute(attr="errors"), attr="append"),
+                args=[text],
+            ):
+                found.append(told(text))
+            case ast.Call(func=ast.Name(id=name), args=[text, *_]) if name in ERRORS:
+                found.append(told(text))
+            case ast.Call(keywords=keywords):
+                for keyword in keywords:
+                    if keyword.arg == "errors" and isinstance(keyword.value, ast.List):
+                        found += map(told, keyword.value.elts)
+            case (
+                ast.Assign(targets=[ast.Name(id=name)], value=value)
+                | ast.AugAssign(target=ast.Name(id=name), value=value)
+            ) if name in TEXTS:
+                found.append(told(value))
+            case ast.FunctionDef(name=name) if name in TELLING:
+                found += [
+                    told(text)
+                    for part in ast.walk(node)
+                    if isinstance(part, ast.Tuple)
+                    for text in part.elts
+                ]
+    return [text.removeprefix("; ") for text in found if text and text.strip("…: ")]
+
+
+def messages() -> dict[str, str]:
+    """Every message, and the module that it is in."""
+    return {
+        text: path.name
+        for path in sorted(CODE.rglob("*.py"))
+        for text in texts(ast.parse(path.read_text("utf-8")))
+    }
+
+
+# The README ---------------------------------------------------------------------------
+
+
+def rows() -> list[list[str]]:
+    """The rows of the tables under Troubleshooting: message, cause, cure."""
+    text = (ROOT / "README.md").read_text("utf-8")
+    section = text.partition("\n## Troubleshooting\n")[2].partition("\n## ")[0]
+    lines = [line for line in section.splitlines() if line.startswith("| ")]
+    cells = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
+    return [row for row in cells if row[0] != "message" and "---" not in row[0]]
+
+
+def listed() -> list[str]:
+    """The messages in the README."""
+    return [text for row in rows() for text in re.findall("`([^`]{9,})`", row[0])]
+
+
+def is_of(message: str, pattern: str) -> bool:
+    """Whether a message of the code is what the README lists."""
+    parts = [re.escape(part) for part in pattern.split("…")]
+    # What is wrong with a setting stands with or without the name of it.
+    return re.fullmatch("(…: )?" + ".*".join(parts), message) is not None
+
+
+#: Said by the SDK, not by this code.
+OF_THE_SDK = {"Config validation failed", "… is not of type …"}
+MESSAGES = messages()
+
+
+def test_messages_are_found_in_the_code():
+    """Of every sort, and whole: the values that are filled in are left out."""
+    assert len(MESSAGES) > 70
+    assert set(MESSAGES.values()) >= {
+        *("client.py", "errors.py", "fetching.py", "organizations.py", "settings.py"),
+        *("state.py", "stats.py", "summary.py", "tap.py", "windows.py"),
+    }
+    for text in (
+        "… refuses the auth_token (…)",
+        "Sentry limits the rate of …: waiting … s",
+        "see that api_url is the address of a Sentry",
+        "the file of ca_bundle holds no certificate",
+        "… must be from … to …, not …",
+    ):
+        assert text in MESSAGES
+
+
+#: What is raised and never told as it is: others are made of it.
+UNTOLD = {"BadSettings", "DamagedBodyError"}
+
+
+def test_errors_of_every_sort_are_looked_for():
+    """A new sort of error has to be told to this test."""
+    raised = {
+        getattr(call.func, "attr", None) or getattr(call.func, "id", None)
+        for path in CODE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Raise) and isinstance(call := node.exc, ast.Call)
+    }
+    assert raised <= ERRORS | UNTOLD
+    assert len(raised) > 5
+
+
+@pytest.mark.parametrize("message", MESSAGES)
+def test_every_message_is_in_the_readme(message):
+    """A user who searches for it finds it."""
+    assert any(is_of(message, pattern) for pattern in listed()), MESSAGES[message]
+
+
+@pytest.mark.parametrize("pattern", listed())
+def test_every_message_of_the_readme_is_in_the_code(pattern):
+    """None is left of former versions, and none is so short that it fits anything."""
+    assert len(pattern.replace("…", "").strip()) >= 8
+    assert pattern in OF_THE_SDK or any(is_of(text, pattern) for text in MESSAGES)
+
+
+def test_every_row_of_the_readme_has_a_cause_and_a_cure():
+    """And none stands there twice."""
+    for row in rows():
+        assert len(row) == len(("message", "cause", "cure")), row
+        assert all(row)
+    assert len(listed()) == len(set(listed()))

@@ -1,0 +1,57 @@
+"""The picture of the tables in the README is that of the catalog.
+
+`SNAPSHOTS=write pytest tests/test_tables.py` draws it again.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from scripts.draw_tables import draw, references
+from tap_sentry.streams import STREAMS
+from tap_sentry.streams.events import ProjectEvents
+from tap_sentry.streams.issues import ProjectIssues
+from tests.test_catalog import each_stream
+
+README = Path(__file__).parents[1] / "README.md"
+PICTURE = re.compile(r"(?<=^```mermaid\n).*?(?=^```$)", re.MULTILINE | re.DOTALL)
+
+
+def test_the_readme_shows_the_tables_of_the_catalog():
+    """Keys, references and main columns, as `scripts/draw_tables.py` draws them."""
+    text = README.read_text(encoding="utf-8")
+    if os.environ.get("SNAPSHOTS") == "write":
+        text = PICTURE.sub(lambda _: draw(), text)
+        README.write_text(text, encoding="utf-8")
+
+    assert PICTURE.findall(text) == [draw()]
+
+
+def test_every_table_hangs_on_another():
+    """Each stream is drawn, and but for the first one a line leads to it."""
+    picture = draw()
+    led_to = re.findall(r"^    \w+ \|[|o]--o[|{] (\w+) : \w+$", picture, re.MULTILINE)
+
+    assert re.findall(r"^    (\w+) \{$", picture, re.MULTILINE) == [
+        vars(stream)["name"] for stream in STREAMS
+    ]
+    assert {vars(stream)["name"] for stream in STREAMS[1:]} == set(led_to)
+
+
+@each_stream
+def test_ids_of_other_tables_are_references(stream):
+    """What the tap adds to a row to say where it is from, and what it is of."""
+    columns = vars(stream)["schema"]["properties"]
+    others = {name for name in columns if re.fullmatch(r"[a-z]+_id", name)}
+
+    assert others <= set(references(stream)) <= set(columns)
+
+
+def test_events_refer_to_what_they_are_of():
+    """One example in full."""
+    kinds = references(ProjectEvents)
+
+    assert kinds["issue_id"] is ProjectIssues
+    assert list(kinds) == ["organization_id", "project_id", "issue_id"]

@@ -1,0 +1,311 @@
+"""A private PostgreSQL, and `tap-sentry | target-postgres` that load it."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.conftest import NOW, catalog_of
+from tests.organization import iso
+from tests.simulator import TOKEN, SentrySimulator
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+ROOT = Path(__file__).parents[2]
+RECIPES = ROOT / "docs" / "recipes.md"
+
+#: Runs a server until nobody holds the other end of its standard input any more, which
+#: is so even when this process is killed; then removes the folder.
+GUARD = """
+folder=$1; shift
+"$@" & server=$!
+cat > /dev/null
+kill -QUIT $server; wait $server
+rm -rf "$folder"
+"""
+
+#: The tap, with the clock of the simulator and without waiting for another try.
+TAP = """
+from datetime import datetime
+from tap_sentry import limits, tap
+tap.now = lambda: datetime.fromisoformat("{now}")
+limits.FIRST_DELAY, limits.LONGEST_DELAY = 0.001, 0.01
+tap.TapSentry.cli()
+"""
+
+#: All that the counts can count; the recipes need more than the default.
+STATS = ["received", "rejected", "blacklisted", "generated"]
+#: Less than the demo has, which is time that is better spent.
+SINCE = NOW.replace(hour=0, minute=0, second=0) - timedelta(days=35)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """These come first, so that one worker of many gets all of them and loads once."""
+    here = Path(__file__).parent
+    items.sort(key=lambda item: here not in item.path.parents)
+
+
+@dataclass
+class Server:
+    """A running PostgreSQL that trusts everybody on this machine."""
+
+    binaries: Path
+    port: int
+
+    def database(self, name: str, template: str = "template1") -> Database:
+        """Create a database; with a template, one that holds the same."""
+        Database(self, "postgres").psql(f"create database {name} template {template}")
+        database = Database(self, name)
+        database.psql(documented("sql")[0].replace("warehouse", name))
+        return database
+
+
+@dataclass
+class Database:
+    """One database of a server."""
+
+    server: Server
+    name: str
+
+    def psql(self, sql: str, *options: str, **environment: str) -> str:
+        """What psql prints."""
+        command: list[str | Path] = [self.server.binaries / "psql", "--no-psqlrc"]
+        command += ["--quiet", "--set=ON_ERROR_STOP=1", f"--dbname={self.name}"]
+        command += ["--host=127.0.0.1", "--username=postgres"]
+        command += [f"--port={self.server.port}", *options, "--file=-"]
+        run = subprocess.run(  # noqa: S603 - it is the one of the server
+            command,
+            input=sql,
+            env=plain_environment() | {"PGCLIENTENCODING": "UTF8"} | environment,
+            check=False,
+            capture_output=True,
+            encoding="utf-8",
+        )
+        assert run.returncode == 0, run.stderr
+        return run.stdout
+
+    def rows(self, query: str) -> list[dict[str, Any]]:
+        """The rows of a query, as JSON has them."""
+        sql = f"select coalesce(json_agg(q), '[]') from ({query}) as q"  # noqa: S608
+        rows: list[dict[str, Any]] = json.loads(
+            self.psql(sql, "--tuples-only", "--no-align")
+        )
+        return rows
+
+    def values(self, query: str) -> list[tuple[Any, ...]]:
+        """Likewise, without the names of the columns."""
+        return [tuple(row.values()) for row in self.rows(query)]
+
+
+def plain_environment() -> dict[str, str]:
+    """The environment without what leads a program to another database."""
+    ours = ("PG", "TARGET_POSTGRES_", "TAP_SENTRY_")
+    return {
+        name: value for name, value in os.environ.items() if not name.startswith(ours)
+    }
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """A server with an empty cluster in a folder of its own."""
+    folders = sorted(
+        Path("/usr/lib/postgresql").glob("*/bin"),
+        key=lambda path: -float(path.parts[-2]),
+    )
+    path = os.pathsep.join([os.environ.get("PATH", ""), *map(str, folders)])
+    found = shutil.which("initdb", path=path)
+    if not found:
+        pytest.skip(
+            "there is no PostgreSQL (no initdb in PATH or /usr/lib/postgresql/*/bin): "
+            "apt-get install postgresql"
+        )
+    with running(Path(found).resolve().parent) as started:
+        yield started
+
+
+@contextmanager
+def running(binaries: Path) -> Iterator[Server]:
+    """Make a cluster and run it, as nobody where we are root, whom it refuses."""
+    folder = Path(tempfile.mkdtemp(prefix="tap-sentry-"))
+    as_user: dict[str, Any] = {"cwd": folder, "env": plain_environment()}
+    if os.geteuid() == 0:
+        nobody = pwd.getpwnam("nobody")
+        as_user |= {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": ()}
+        shutil.chown(folder, nobody.pw_uid, nobody.pw_gid)
+    data = folder / "data"
+    command: list[str | Path] = [binaries / "initdb", "--pgdata", data, "--no-sync"]
+    command += ["--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C"]
+    try:
+        subprocess.run(  # noqa: S603
+            command, check=True, stdout=subprocess.DEVNULL, **as_user
+        )
+    except BaseException:
+        shutil.rmtree(folder)
+        raise
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    settings = {
+        "listen_addresses": "127.0.0.1",
+        "port": port,
+        "unix_socket_directories": folder,
+        # Rows must be right wherever the warehouse is.
+        "timezone": "America/New_York",
+        "fsync": "off",
+    }
+    command = [binaries / "postgres", "-D", data]
+    command += [f"--{name}={value}" for name, value in settings.items()]
+    with (
+        (folder / "log").open("wb") as log,
+        subprocess.Popen(  # noqa: S603
+            ["/bin/sh", "-c", GUARD, "guard", folder, *command],
+            stdin=subprocess.PIPE,
+            stderr=log,
+            # Of an interrupt from the keyboard it hears by the pipe only.
+            start_new_session=True,
+            **as_user,
+        ),
+    ):
+        # Leaving closes the pipe and waits.
+        ready: list[str | Path] = [
+            binaries / "pg_isready",
+            "--host=127.0.0.1",
+            f"--port={port}",
+        ]
+        deadline = time.monotonic() + 60
+        while subprocess.run(ready, check=False, stdout=subprocess.DEVNULL).returncode:  # noqa: S603
+            if time.monotonic() > deadline:
+                pytest.fail((folder / "log").read_text(), pytrace=False)
+            time.sleep(0.05)
+        yield Server(binaries, port)
+
+
+@pytest.fixture(scope="session")
+def target() -> Path:
+    """The command of target-postgres, which has an environment of its own."""
+    path = Path(
+        os.environ.get("TARGET_POSTGRES")
+        or ROOT / ".venv-postgres" / "bin" / "target-postgres"
+    )
+    if not path.exists():
+        pytest.fail(
+            f"target-postgres is not at {path}: run `make test`, or say in "
+            "TARGET_POSTGRES where it is",
+            pytrace=False,
+        )
+    return path
+
+
+@dataclass
+class Loaded:
+    """How a load ended."""
+
+    codes: tuple[int, int]
+    state: dict[str, Any]
+    log: str
+
+
+@dataclass
+class Loader:
+    """`tap-sentry | target-postgres`, as a shell runs it."""
+
+    target: Path
+    folder: Path
+
+    def load(
+        self,
+        sentry: SentrySimulator,
+        database: Database,
+        *streams: str,
+        state: dict[str, Any] | None = None,
+        now: datetime = NOW,
+        **settings: Any,
+    ) -> Loaded:
+        """Load these streams, or all, with the target as it is documented."""
+        folder = Path(tempfile.mkdtemp(dir=self.folder))
+        tap: list[str | Path] = [sys.executable, "-c", TAP.format(now=now.isoformat())]
+        tap += ["--catalog", written(folder / "catalog.json", catalog_of(*streams))]
+        if state:
+            tap += ["--state", written(folder / "state.json", state)]
+        (settings_of_target,) = documented("json")
+        to = json.loads(settings_of_target) | {
+            "host": "127.0.0.1",
+            "port": database.server.port,
+            "user": "postgres",
+            "database": database.name,
+        }
+        with sentry.served(), (folder / "log").open("wb") as log:
+            settings = {"auth_token": TOKEN, "api_url": sentry.url} | settings
+            tap += ["--config", written(folder / "tap.json", settings)]
+            with subprocess.Popen(  # noqa: S603, these are ours
+                tap,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                cwd=ROOT,
+                env=plain_environment(),
+            ) as source:
+                loaded = subprocess.run(  # noqa: S603, likewise
+                    [self.target, "--config", written(folder / "target.json", to)],
+                    stdin=source.stdout,
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    cwd=folder,
+                    env=plain_environment(),
+                    check=False,
+                )
+        *_, last = [b"{}", *loaded.stdout.splitlines()]
+        codes = source.returncode, loaded.returncode
+        return Loaded(codes, json.loads(last), (folder / "log").read_text())
+
+
+def documented(language: str) -> list[str]:
+    """The blocks of the recipes that are written in a language."""
+    text = RECIPES.read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def written(path: Path, content: object) -> Path:
+    """A file with this JSON."""
+    path.write_text(json.dumps(content))
+    return path
+
+
+@pytest.fixture(scope="session")
+def loader(target: Path, tmp_path_factory: pytest.TempPathFactory) -> Loader:
+    """Runs the tap into the target."""
+    return Loader(target, tmp_path_factory.mktemp("loads"))
+
+
+@dataclass
+class Warehouse:
+    """The demo organizations, loaded once."""
+
+    sentry: SentrySimulator
+    database: Database
+    loaded: Loaded
+
+
+@pytest.fixture(scope="session")
+def warehouse(server: Server, loader: Loader) -> Warehouse:
+    """All sixteen streams of the demo as of `NOW`."""
+    sentry = SentrySimulator(clock=lambda: NOW)
+    database = server.database("demo")
+    loaded = loader.load(sentry, database, stats=STATS, start_date=iso(SINCE))
+    return Warehouse(sentry, database, loaded)

@@ -1,0 +1,66 @@
+"""The queries of `docs/recipes.md` have the answers that stand below them.
+
+`SNAPSHOTS=write pytest tests/warehouse/test_recipes.py` rewrites the answers.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+
+import pytest
+
+from tests.conftest import NOW
+from tests.warehouse.conftest import RECIPES, documented
+
+pytestmark = pytest.mark.end_to_end
+
+#: A heading, what is said below it, a query and its answer.
+RECIPE = re.compile(
+    r"^## (?P<name>[^\n]+)\n(?:(?!^```|^#).)*"
+    r"^```sql\n(?P<query>(?:(?!^```).)*)^```\n\n"
+    r"^```text\n(?P<answer>(?:(?!^```).)*)^```$",
+    re.MULTILINE | re.DOTALL,
+)
+
+#: A reader's session: the tables, and a clock that stands still and is asked first.
+SESSION = f"""
+create schema clock;
+create function clock.now() returns timestamptz language sql
+  as $$ select timestamptz '{NOW.isoformat()}' $$;
+set search_path to clock, sentry, pg_catalog;
+"""
+
+
+def recipes() -> dict[str, re.Match[str]]:
+    """The recipes by their headings."""
+    text = RECIPES.read_text(encoding="utf-8")
+    return {found["name"]: found for found in RECIPE.finditer(text)}
+
+
+def answered(database, query: str) -> str:
+    """What psql prints in a session that is not in UTC; nothing is kept of it."""
+    printed = database.psql(
+        f"begin; {SESSION} {query} rollback;", "--pset=footer=off", PGTZ="Asia/Tokyo"
+    )
+    lines = [line.rstrip() for line in printed.splitlines()]
+    return "\n".join(lines).strip("\n") + "\n"
+
+
+def test_every_query_is_a_recipe():
+    """But for the one that prepares the database."""
+    assert len(recipes()) == len(documented("sql")) - 1 == len(documented("text"))
+
+
+@pytest.mark.parametrize("name", recipes())
+def test_a_recipe_has_the_answer_that_is_shown(warehouse, name):
+    """Run as a reader would, on a database loaded as it says."""
+    recipe = recipes()[name]
+    answer = answered(warehouse.database, recipe["query"])
+    if os.environ.get("SNAPSHOTS") == "write":
+        start, end = recipe.span("answer")
+        text = RECIPES.read_text(encoding="utf-8")
+        RECIPES.write_text(text[:start] + answer + text[end:], encoding="utf-8")
+
+    assert recipes()[name]["answer"] == answer
+    assert answer.count("\n") > 2
