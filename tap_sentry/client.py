@@ -115,6 +115,11 @@ class SentryStream(RESTStream[str]):
         return self.schema
 
     @property
+    def replication_method(self) -> str:
+        """Without a key all is read, whatever a catalog says of every stream."""
+        return super().replication_method if self.replication_key else "FULL_TABLE"
+
+    @property
     def state_manager(self) -> state.NoStateManager:  # type: ignore[override] # keeps none
         """Nothing: the tap keeps its own state."""
         return state.NoStateManager()

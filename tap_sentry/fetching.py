@@ -113,7 +113,9 @@ class Fetcher:
             if threading.current_thread() in self._threads:
                 # It looks for work itself in a moment.
                 return call.future
-            if not self._idling and len(self._threads) < self.concurrency:
+            # A thread that was woken is idle until it runs: it takes one call only.
+            waiting = sum(map(len, self._ready.values()))
+            if waiting > self._idling and len(self._threads) < self.concurrency:
                 # Daemons, so that a request under way does not delay the end.
                 thread = threading.Thread(target=self._run, daemon=True)
                 self._threads.add(thread)
@@ -214,21 +216,27 @@ class Fetcher:
             if isinstance(error, requests.RequestException) and error.request is None:
                 # A body that breaks off does not say what it was the answer to.
                 error.request = call.request
-            self._done(call, received, succeeded=False)
+            self._done(call, received, error)
             self._failed(call, error, received)
         else:
-            self._done(call, received, succeeded=True)
+            self._done(call, received)
             # Not under the lock: what waits for the future may submit the next call.
             call.future.set_result(result)
             self._tell()
 
     def _done(
-        self, call: Call[T], received: limits.Limits | None, *, succeeded: bool
+        self,
+        call: Call[T],
+        received: limits.Limits | None,
+        error: Exception | None = None,
     ) -> None:
+        if isinstance(error, RetriableAPIError) and received and received.limit is None:
+            # It may be a proxy's, which knows nothing of limits.
+            received = None
         with self._lock:
             gate = self._gate(call.endpoint)
             gate.receive(received)
-            if succeeded:
+            if error is None:
                 gate.reopen()
 
     def _failed(

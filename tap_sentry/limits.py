@@ -121,7 +121,8 @@ class Gate:
         """Seconds until a request may be sent: 0 now, None when an answer says."""
         if self.closed_until > now:
             return self.closed_until - now
-        if self.concurrent is not None and self.in_flight >= self.concurrent:
+        # One at least: a limit of none would be waited for without an end.
+        if self.concurrent is not None and self.in_flight >= max(self.concurrent, 1):
             return None
         if self._has_room():
             return 0.0

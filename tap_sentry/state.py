@@ -47,6 +47,16 @@ class Scan:
         second = self.at.replace(microsecond=0) + timedelta(seconds=1)
         return min(second, self.window.end)
 
+    def since(self, start: datetime) -> Scan:
+        """What the scan still has to read from a start on."""
+        window = Window(max(start, self.window.start), self.window.end)
+        if window.start < self.end:
+            return replace(self, window=window)
+        # All that is left of the list in hand lies before the start.
+        if self.issue is None:
+            return Scan(Window(window.end, window.end))
+        return Scan(window, issue=self.issue + 1)
+
     def of_issue(self, issue: int) -> Scan:
         """What the scan of a project has to read of one of its issues."""
         return self if issue == self.issue else Scan(self.window, issue=issue)
@@ -109,11 +119,10 @@ def plan(
     scans = []
     bookmark = parse_instant(entry["bookmark"]) if entry.get("bookmark") else None
     if entry.get("scan"):
-        scan = Scan.from_state(entry["scan"])
-        window = Window(max(first, scan.window.start), scan.window.end)
-        if window.end <= end and (not bookmark or window.end > bookmark):
-            scans.append(replace(scan, window=window))
-            bookmark = window.end
+        scan = Scan.from_state(entry["scan"]).since(first)
+        if scan.window.end <= end and (not bookmark or scan.window.end > bookmark):
+            scans.append(scan)
+            bookmark = scan.window.end
     if bookmark is None:
         scans.append(Scan(Window(first, end)))
     elif bookmark < end:
@@ -186,7 +195,8 @@ def load(
         if not isinstance(found, dict):
             continue
         kept: Entry = {}
-        by_id = found.get("by_id")
+        # An organization without projects has nothing but `refreshed`.
+        by_id = found.get("by_id", {} if "refreshed" in found else None)
         if isinstance(by_id, dict):
             kept["by_id"] = {
                 key: usable

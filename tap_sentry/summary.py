@@ -45,7 +45,8 @@ class Line:
     def __str__(self) -> str:
         """All of it in one line."""
         records = counted(self.records, "record") if self.records else "no records"
-        message = f"{self.name}: {records} with {counted(self.requests, 'request')}"
+        requests = counted(self.requests, "request")
+        message = f"{self.name}: {records} read with {requests}"
         if self.waited >= 1:
             message += f", held back by limits for {duration(self.waited)}"
         return f"{message}, {self.extent}" if self.extent else message

@@ -405,6 +405,7 @@ class TapSentry(Tap):
         del param
         ctx.meta[TEST] = value
 
+    @classmethod
     def get_singer_command(cls) -> click.Command:
         """The SDK's command; says in a line which file cannot be opened."""
         command = super().get_singer_command()

@@ -7,11 +7,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from singer_sdk import typing as th
+from singer_sdk.exceptions import RetriableAPIError, SkippableAPIError
 
 from tap_sentry import records, state
 from tap_sentry.client import SentryStream
 from tap_sentry.schemas import ANY_OBJECT, ANY_OBJECTS
-from tap_sentry.windows import Window, parse_instant, to_text
+from tap_sentry.windows import DAY, Window, parse_instant, to_text
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Hashable, Iterable, Iterator, Mapping
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 #: Rows of a list whose ids are remembered: pages that are counted by rows can overlap.
 REMEMBERED = 1000
+
+#: What every Sentry keeps of its events, at least.
+KEPT = 30 * DAY
 
 #: What the entries of an event need of it.
 ENTRIES_SCHEMA = th.PropertiesList(
@@ -146,8 +150,7 @@ class WindowedStream(SentryStream):
         window = Window(scan.window.start, scan.end)
         reached = scan
         seen: dict[object, None] = {}
-        make = functools.partial(self.scan_listing, context, scan)
-        for page in self.pages(context, make, part=part_of(scan)):
+        for page in self.scan_pages(context, scan):
             rows = []
             for row in page.rows:
                 date = instant_of(row, "dateCreated")
@@ -162,6 +165,24 @@ class WindowedStream(SentryStream):
                     if date is not None and (reached.at is None or date < reached.at):
                         reached = replace(reached, at=date)
             yield rows, reached.resumable(page.cursor) if page.cursor else None
+
+    def scan_pages(self, context: Context, scan: state.Scan) -> Iterator[Page]:
+        """The pages of a scan.
+
+        Sentry fails (500, 400) where all of a window is older than what it keeps: a
+        scan that lay idle too long is asked for from its top, which Sentry cuts.
+        """
+        is_read = False
+        try:
+            make = functools.partial(self.scan_listing, context, scan)
+            for page in self.pages(context, make, part=part_of(scan)):
+                is_read = True
+                yield page
+        except (RetriableAPIError, SkippableAPIError):
+            if is_read or scan.at is None or self.tap.settings.end - scan.end < KEPT:
+                raise
+            make = functools.partial(self.scan_listing, context, replace(scan, at=None))
+            yield from self.pages(context, make, part=part_of(scan))
 
     def wants(self, context: Context) -> Iterator[Want | None]:
         """The list of the scan that comes first."""

@@ -110,8 +110,16 @@ class StateLines:
         self._changed = True
 
     def write_state(self, state: dict[str, Any], *, is_final: bool = False) -> None:
-        """Write the state if it has changed and a line is due."""
-        if not self._changed or not (is_final or self._is_due()):
+        """Write the state if it has changed and a line is due; at the end in any case.
+
+        Many targets pass a state on only if no record follows it: where a run ends with
+        records that move no bookmark, the state is told again.
+        """
+        if is_final:
+            is_wanted = self._changed or self._is_buried(state)
+        else:
+            is_wanted = self._changed and self._is_due()
+        if not is_wanted:
             return
         before = self._writer.written
         self._writer.write_message(StateMessage(value=state))
@@ -119,6 +127,10 @@ class StateLines:
         self._length = self._written - before
         self._at = self._clock()
         self._changed = False
+
+    def _is_buried(self, state: dict[str, Any]) -> bool:
+        """Whether the state says something, and lines were written since it was."""
+        return bool(state.get("bookmarks")) and self._writer.written > self._written
 
     def _is_due(self) -> bool:
         since = self._writer.written - self._written

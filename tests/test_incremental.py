@@ -13,7 +13,9 @@ from itertools import pairwise
 import pytest
 from click.testing import CliRunner
 
+from tap_sentry.state import Scan
 from tap_sentry.tap import TapSentry
+from tap_sentry.windows import BEGINNING, Window
 from tests.conftest import NOW, Output, catalog_of, run
 from tests.organization import Builder, Event, Feedback, generated
 from tests.simulator import TOKEN, SentrySimulator
@@ -217,6 +219,18 @@ def test_a_report_without_a_state_leaves_none(serve):
     assert states(tap(*INCREMENTAL, report_date="2026-11-14")) == []
 
 
+@pytest.mark.parametrize("streams", [("organizations",), ("projects", *INCREMENTAL)])
+def test_the_state_is_the_last_line_whatever_was_read(streams, serve):
+    """Targets made after Singer's template drop a state that a record follows."""
+    serve()
+    former = tap(*INCREMENTAL).state
+
+    output = tap(*streams, state=former, report_date="2026-11-14")
+
+    assert output.messages[-1]["type"] == "STATE"
+    assert tidy(output.state) == tidy(former)
+
+
 def test_single_issues_need_no_list_and_move_no_bookmark(clock, serve):
     sentry = serve()
     former = tap(*EVENTS).state
@@ -273,6 +287,26 @@ def test_wrong_dates_do_not_move_the_bookmark(flavour, clock, small):
     for stream in EVENTS:
         assert read(first, second, stream=stream) == sentry.truth(stream)
         assert len({row["dateCreated"] for row in second.records(stream)}) == len(added)
+
+
+@pytest.mark.parametrize("stream", ["project_events", "issue_events"])
+def test_a_scan_that_sentry_has_forgotten_the_rest_of_does_not_stay(stream, small):
+    """It fails, and always will, where all of a window is older than it keeps."""
+    sentry = small()
+    issue = sentry.add_issue("shop-0", "Error: one")
+    fill(sentry, [NOW - n * DAY for n in (1, 40, 85)], issue=issue)
+    scan = Scan(
+        Window(BEGINNING, NOW - 2 * DAY),
+        at=NOW - 91 * DAY,
+        issue=int(issue.id) if stream == "issue_events" else None,
+    )
+    project = sentry.project("shop-0").id
+    state = {"bookmarks": {stream: {"by_id": {project: {"scan": scan.to_state()}}}}}
+
+    output = tap(stream, state=state)
+
+    assert len(output.records(stream)) == 1
+    assert tidy(entries(output.state, stream)[project]) == {"bookmark": text(NOW)}
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
@@ -701,6 +735,20 @@ def test_a_catalog_can_force_full_tables(clock, serve):
     for stream in INCREMENTAL:
         assert read(output, stream=stream) == sentry.truth(stream), stream
     assert all(tidy(state) == tidy(former) for state in states(output))
+
+
+def test_a_catalog_can_call_every_stream_incremental(serve):
+    """As `"*": {replication-method: INCREMENTAL}` of Meltano does."""
+    sentry = serve()
+    catalog = catalog_of()
+    for entry in catalog["streams"]:
+        entry["replication_method"] = "INCREMENTAL"
+
+    output = tap(catalog=catalog)
+
+    assert output.code == 0
+    for stream in ("organization_teams", "project_users", "project_events"):
+        assert read(output, stream=stream) == sentry.truth(stream), stream
 
 
 SDK_LAYOUT = {

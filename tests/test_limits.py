@@ -413,7 +413,7 @@ answers = st.one_of(
         limit=st.none() | numbers,
         remaining=st.none() | numbers,
         reset=st.none() | moments,
-        concurrent=st.none() | st.integers(1, 3),
+        concurrent=st.none() | st.integers(0, 3),
         clock=st.none() | st.sampled_from([-3600.0, -1.0, 0.0, 60.0]),
         retry_after=st.none(),
     ),

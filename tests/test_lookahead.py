@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
+import threading
 from collections import Counter
 from datetime import timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import requests
 
+from tap_sentry.fetching import Call, Fetcher
 from tests.conftest import NOW, Output, catalog_of, run
-from tests.organization import generated
+from tests.organization import Builder, generated
 from tests.simulator import TOKEN, Limit, SentrySimulator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from concurrent.futures import Future
 
 #: Longer than any answer of the simulator takes.
 WAIT = timedelta(seconds=0.3)
@@ -92,6 +98,56 @@ def test_no_more_requests_are_under_way_than_the_setting_says() -> None:
     assert sum(request.overlapped for request in simulator.requests) > 20
 
 
+@pytest.mark.parametrize("streams", [("team_projects",), ()])
+def test_counts_of_teams_are_asked_for_ahead(streams: tuple[str, ...]) -> None:
+    """Also where nothing else needs the list of a team's projects."""
+    build = Builder(NOW, seed=3)
+    organization = build.organization("acme", "Acme", ["code/attic"])
+    for number in range(12):
+        team = build.team(organization, f"team-{number}")
+        build.project(organization, f"shop-{number}", "python", [team], 1)
+    simulator = SentrySimulator([organization], clock=lambda: NOW, latency=0.05)
+    with simulator.served():
+        config = {"auth_token": TOKEN, "api_url": simulator.url}
+        run(config, catalog_of("team_event_counts", *streams))
+
+    assert simulator.concurrency["organizations/{org}/stats_v2/"] > 4
+    assert simulator.concurrency["teams/{org}/{team}/projects/"] > 4
+    assert max(asked(simulator).values()) == 1
+
+
+class Meeting:
+    """Answers no request before so many are under way."""
+
+    def __init__(self, parties: int) -> None:
+        self.barrier = threading.Barrier(parties, timeout=10)
+
+    def send(self, request: requests.PreparedRequest) -> requests.Response:
+        """Wait for the others."""
+        if request.url != "https://sentry.io/first":
+            self.barrier.wait()
+        return requests.Response()
+
+    def validate_response(self, response: requests.Response) -> None:
+        """All is well."""
+
+
+def test_calls_that_come_together_are_sent_together() -> None:
+    """One thread that is idle does not keep others from being started."""
+    fetcher = Fetcher(4, logging.getLogger(__name__), contextlib.nullcontext)
+    source = Meeting(4)
+
+    def submit(name: str) -> Future[bool]:
+        request = requests.Request("GET", f"https://sentry.io/{name}").prepare()
+        return fetcher.submit(Call(source, name, request, lambda _: True))
+
+    fetcher.result(submit("first"))
+    futures = [submit(name) for name in "abcd"]
+
+    assert [fetcher.result(future) for future in futures] == [True] * 4
+    fetcher.close()
+
+
 def test_limits_that_headers_foretell_are_never_run_into() -> None:
     """One project event list at a time and twenty in a window; the rest goes on."""
     template = "projects/{org}/{project}/events/"
@@ -106,6 +162,24 @@ def test_limits_that_headers_foretell_are_never_run_into() -> None:
     assert output.code == 0
     assert simulator.refused == 0
     assert simulator.counts[template] > 40
+    assert simulator.concurrency[template] == 1
+
+
+def test_an_error_of_a_proxy_does_not_undo_what_is_known_of_a_limit() -> None:
+    """A 502 names no limits: they are those of the answers before."""
+    template = "projects/{org}/{project}/events/"
+    simulator = SentrySimulator(
+        generated(organizations=1, projects=12, issues=12, events=60, now=NOW),
+        latency=0.02,
+        rate_limits={template: Limit(limit=1000, window=60, concurrent=1)},
+    )
+    simulator.fault(502, times=4, after=2, when=lambda r: r.template == template)
+    with simulator.served():
+        config = {"auth_token": TOKEN, "api_url": simulator.url}
+        output = run(config, catalog_of("project_events"))
+
+    assert output.code == 0
+    assert simulator.refused == 0
     assert simulator.concurrency[template] == 1
 
 

@@ -428,18 +428,20 @@ def test_the_log_ends_with_a_line_for_each_stream(sentry, said, sync_of):
     """Where no terminal is: what a scheduler and Meltano show."""
     output = sync_of("project_events", "organizations")
     events = len(output.records("project_events"))
+    asked = len(sentry.requests)
+    assert events > 5
 
     *_, organizations, projects, lists, total = said()
 
-    assert organizations == "organizations: 3 records with 2 requests"
+    assert organizations == "organizations: 3 records read with 2 requests"
     assert projects == (
-        "organization_projects: no records with 5 requests, 3 organizations"
+        "organization_projects: no records read with 5 requests, 3 organizations"
     )
     assert re.fullmatch(
-        rf"project_events: {events} records with \d+ requests, 6 projects", lists
+        rf"project_events: {events} records read with \d+ requests, 6 projects", lists
     )
     assert re.fullmatch(
-        rf"total: {events + 3} records with {len(sentry.requests)} requests, in \d+ s",
+        rf"total: {events + 3} records read with {asked} requests, in \d+ s",
         total,
     )
 
@@ -468,12 +470,13 @@ def test_an_error_is_the_last_line_of_the_log(sentry, said, sync_of):
 
 
 @pytest.fixture
-def sync_of(sentry) -> Any:
+def sync_of(sentry, monkeypatch) -> Any:
     """Run the tap in this process on the streams."""
     from tests.conftest import run as run_here  # noqa: PLC0415 - a name of this module
 
     config = {"auth_token": TOKEN, "api_url": sentry.url}
     sentry.latency = 0
+    monkeypatch.setattr("tap_sentry.tap.now", sentry.clock)
     return lambda *streams: run_here(config, catalog_of(*streams))
 
 
@@ -538,8 +541,8 @@ def test_a_line_says_no_more_than_there_is_to_say():
     line = Line("projects", None, 1, 0.4, 0.0, "", is_open=False)
     full = Line("projects", 1200, 2000, 75, 0.0, "3 of 9 projects", is_open=True)
 
-    assert str(line) == "projects: no records with 1 request"
+    assert str(line) == "projects: no records read with 1 request"
     assert str(full) == (
-        "projects: 1,200 records with 2,000 requests, held back by limits for 1 min 15 s, "
-        "3 of 9 projects"
+        "projects: 1,200 records read with 2,000 requests, held back by limits for "
+        "1 min 15 s, 3 of 9 projects"
     )

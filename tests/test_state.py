@@ -147,6 +147,23 @@ def test_a_scan_that_began_before_the_start_date_is_cut_at_it():
     assert second.window == Window(at(8), at(12))
 
 
+def test_a_scan_whose_rest_lies_before_the_start_date_is_given_up():
+    """It has come below a start date that moves on, such as `10d`."""
+    scan = Scan(Window(at(0), at(9)), at=at(2))
+
+    assert planned(entry_with(scan), start=at(4)) == [Scan(Window(at(8), at(12)))]
+
+
+def test_an_issue_whose_rest_lies_before_the_start_date_is_done():
+    """The issues after it are not."""
+    scan = Scan(Window(at(0), at(9)), at=at(2), issue=7)
+
+    assert planned(entry_with(scan), start=at(4)) == [
+        Scan(Window(at(4), at(9)), issue=8),
+        Scan(Window(at(8), at(12))),
+    ]
+
+
 def test_a_scan_that_lies_before_the_start_date_is_given_up():
     entry = entry_with(Scan(Window(at(0), at(9)), at=at(5)))
 
@@ -394,6 +411,15 @@ def test_a_good_state_is_taken_as_it_is_without_a_word(loading):
     }
 
     assert loading({"bookmarks": bookmarks}) == (bookmarks, [])
+
+
+def test_the_state_of_an_organization_without_projects_is_good(loading):
+    refreshed = {"9": text(at(9))}
+
+    kept, said = loading({"bookmarks": {"project_issues": {"refreshed": refreshed}}})
+
+    assert kept["project_issues"]["refreshed"] == refreshed
+    assert said == []
 
 
 @pytest.mark.parametrize("state", [{}, {"bookmarks": {}}])

@@ -1,8 +1,8 @@
 """A second reader of Sentry's API, to compare the tap with.
 
-Written from https://docs.sentry.io/api/ and, for what older servers have instead, from
-Sentry 9.1.2. It shares nothing with the tap: no session, no window but its own, lists
-read to their end and cut to the window here.
+Written from https://docs.sentry.io/api/ and, for what other servers have instead, from
+Sentry 9.1.2 and GlitchTip. It shares nothing with the tap: no session, no window but
+its own, lists read to their end and cut to the window here.
 """
 
 from __future__ import annotations
@@ -60,6 +60,9 @@ OUTCOMES = {
 }
 STATS = tuple(OUTCOMES)
 
+#: The next page, if there is one. GlitchTip wraps the header in braces and its cursors
+#: hold equals signs, so that the parser of `requests` loses them.
+NEXT = re.compile('rel="next"; results="true"; cursor="(?P<cursor>[^"]*)"')
 #: The issues of an organization.
 ISSUES = re.compile("/organizations/[^/]+/issues/[?]")
 
@@ -156,8 +159,8 @@ class Crawler:
                 return
             response.raise_for_status()
             yield response.json()
-            following = response.links.get("next", {})
-            if following.get("results") != "true":
+            following = NEXT.search(response.headers.get("Link", ""))
+            if following is None:
                 return
             cursor = {"cursor": following["cursor"]}
 
@@ -306,10 +309,12 @@ class Crawl:
     ) -> None:
         """The events of a project or issue, and their entries."""
         for row in self.rows(names, *ways):
-            date = row.get("dateCreated") or row.get("endTimestamp")
-            if not self.server.has(date or row.get("dateReceived")):
+            # GlitchTip writes the events of issues in snake_case.
+            date = row.get("dateCreated") or row.get("date_created")
+            date = date or row.get("endTimestamp") or row.get("dateReceived")
+            if not self.server.has(date):
                 continue
-            event = (*key, row["eventID"])
+            event = (*key, row.get("eventID") or row["event_id"])
             self.keys[f"{parent}_events"].add(event)
             self.keys[f"{parent}_event_entries"] |= {
                 (*event, str(index)) for index in range(len(row.get("entries") or ()))
@@ -396,7 +401,8 @@ OLDER = {
 def is_lacking(response: requests.Response) -> bool:
     """Whether the answer means that the server has no such list at all."""
     status = response.status_code
-    if status == requests.codes.not_found:
+    # GlitchTip gives the page of its user interface, and some of it with a 200.
+    if status in {requests.codes.ok, requests.codes.not_found}:
         return "json" not in response.headers.get("Content-Type", "")
     if status == requests.codes.bad_request:
         return "multi project" in response.text

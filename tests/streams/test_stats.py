@@ -117,17 +117,18 @@ def test_more_than_a_thousand_hours_are_asked_for_in_parts(sync, sentry):
     }
 
 
-def test_a_thousand_hours_are_one_request(sync, sentry):
-    """Just as many as Sentry allows."""
+@pytest.mark.parametrize(("end", "requests"), [("15", 1), ("16", 2)])
+def test_a_thousand_hours_are_one_too_many(sync, sentry, end, requests):
+    """Servers before 2023 count the hour that begins at `end`: 1,001 are refused."""
     sync(
         "organization_event_counts",
         organizations=[STERNWARTE],
         stats_resolution="1h",
         start_date="2026-10-01T00:00:00Z",
-        end_date="2026-11-11T16:00:00Z",
+        end_date=f"2026-11-11T{end}:00:00Z",
     )
 
-    assert len(sentry.asked(f"organizations/{STERNWARTE}/stats_v2/")) == 1
+    assert len(sentry.asked(f"organizations/{STERNWARTE}/stats_v2/")) == requests
 
 
 def test_more_than_ten_thousand_points_are_asked_for_in_parts(sync, sentry):
@@ -265,6 +266,19 @@ def test_a_server_that_lacks_the_new_counts_is_told_of_once(
     )
 
 
+def test_one_organization_without_counts_is_skipped_alone(sync, sentry, caplog):
+    """Where others have them, the server does not lack the endpoint."""
+    first, second = (found.slug for found in sentry.organizations)
+    sentry.fault(
+        404, times=None, empty=True, when=at(f"organizations/{second}/stats.*")
+    )
+    output = sync("organization_event_counts", organizations=[first, second])
+
+    assert told(caplog, f"organization_event_counts skipped organization {second}")
+    assert not told(caplog, "does not have")
+    assert counts(output, "organization_event_counts")
+
+
 def test_a_server_without_counts_is_no_failure(sync, sentry, caplog):
     """GlitchTip has none of them."""
     sentry.flavour = FLAVOURS["glitchtip"]
@@ -327,7 +341,7 @@ def test_counts_that_fail_half_way_go_on_from_there(sync, sentry):
     state = sync("organization_event_counts", **chosen).state
 
     entry = state["bookmarks"]["organization_event_counts"]["by_id"]
-    part = MIDNIGHT - timedelta(days=60) + timedelta(hours=1000)
+    part = MIDNIGHT - timedelta(days=60) + timedelta(hours=999)
     assert entry[sentry.organization(JURISDICTION).id] == {
         "received.1h": part.strftime("%Y-%m-%dT%H:%M:%SZ")
     }

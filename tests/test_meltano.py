@@ -1,0 +1,281 @@
+"""The tap as people run it with Meltano: the commands of its documentation, for real.
+
+The project is a copy of `meltano.yml` in a folder of its own, with its own state; tap,
+target and Meltano itself are those that make installed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml  # type: ignore[import-untyped] # the SDK brings it, without its types
+
+from tests.simulator import STREAMS, TOKEN, SentrySimulator
+
+ROOT = Path(__file__).parents[1]
+MELTANO = ROOT / ".venv-meltano" / "bin" / "meltano"
+
+pytestmark = [
+    pytest.mark.end_to_end,
+    pytest.mark.skipif(
+        not (ROOT / "tap_sentry").exists(),
+        reason="Meltano installs the tap from this folder, and it is not here",
+    ),
+]
+
+#: Selected by nobody who does not name them.
+HEAVY = {"projects", "issue_events", "project_event_entries", "issue_event_entries"}
+#: What a second run reads whole again.
+LISTS = {
+    "organizations",
+    "organization_projects",
+    "organization_repositories",
+    "organization_teams",
+    "team_projects",
+    "project_users",
+}
+#: What the commented example of `metadata` leaves out.
+LEFT_OUT = {"project_events", "project_event_counts", "project_event_entries"}
+
+
+@dataclass
+class Project:
+    """A folder with a `meltano.yml`, and the simulator that it reads."""
+
+    folder: Path
+    url: str
+    token: str = TOKEN
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables that Meltano gets: none that would change the pipeline."""
+        ours = ("MELTANO_", "TAP_SENTRY_", "TARGET_JSONL_")
+        return {
+            **{key: os.environ[key] for key in os.environ if not key.startswith(ours)},
+            # What is there already is used, and nothing is installed.
+            "MELTANO_AUTO_INSTALL": "false",
+            "PATH": f"{MELTANO.parent}{os.pathsep}{os.environ['PATH']}",
+            "TAP_SENTRY_API_URL": self.url,
+            "TAP_SENTRY_AUTH_TOKEN": self.token,
+        }
+
+    def shell(self, command: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run a line of shell in the folder."""
+        return subprocess.run(  # noqa: S603, these are ours
+            ["bash", "-euo", "pipefail", "-c", command],  # noqa: S607, any will do
+            cwd=self.folder,
+            env=self.environment | variables,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def meltano(self, command: str, **variables: str) -> str:
+        """What a command of Meltano prints; it ends well."""
+        done = self.shell(f"meltano --log-level=warning {command}", **variables)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def load(self, options: str = "", **variables: str) -> Counter[str]:
+        """Run the pipeline; how many rows each stream has gained."""
+        before = self.rows()
+        self.meltano(f"run {options} tap-sentry target-jsonl", **variables)
+        return self.rows() - before
+
+    def rows(self, folder: str = "output") -> Counter[str]:
+        """How many rows of each stream there are."""
+        return Counter({file: len(rows) for file, rows in self.loaded(folder).items()})
+
+    def loaded(self, folder: str = "output") -> dict[str, list[dict[str, Any]]]:
+        """The rows of each stream."""
+        return {
+            file.stem: list(map(json.loads, file.read_text("utf-8").splitlines()))
+            for file in (self.folder / folder).glob("*.jsonl")
+        }
+
+
+@pytest.fixture(scope="module")
+def sentry():
+    """A Sentry with the data of the demo."""
+    simulator = SentrySimulator()
+    with simulator.served():
+        yield simulator
+
+
+@pytest.fixture(scope="module")
+def new_project(sentry, tmp_path_factory):
+    """Makes a project; `config` and the like are set in its definition of the tap."""
+    if not MELTANO.exists():
+        pytest.fail(f"Meltano is not at {MELTANO}: run `make test`", pytrace=False)
+
+    def new_project(text=None, **definition):
+        folder = tmp_path_factory.mktemp("project")
+        text = text or (ROOT / "meltano.yml").read_text("utf-8")
+        content = yaml.safe_load(text)
+        content["plugins"]["extractors"][0].update(definition)
+        (folder / "meltano.yml").write_text(yaml.safe_dump(content, sort_keys=False))
+        (folder / "output").mkdir()
+        for kind in ("extractors", "loaders"):
+            there = folder / ".meltano" / kind
+            there.parent.mkdir(exist_ok=True)
+            there.symlink_to(ROOT / ".meltano" / kind)
+        return Project(folder, sentry.url)
+
+    return new_project
+
+
+@pytest.fixture(scope="module")
+def project(new_project):
+    return new_project()
+
+
+# What does not read any rows ----------------------------------------------------------
+
+
+def test_discovery_is_that_of_the_tap(project):
+    catalog = json.loads(project.meltano("invoke tap-sentry --discover"))
+
+    assert {entry["tap_stream_id"] for entry in catalog["streams"]} == set(STREAMS)
+
+
+def test_select_lists_what_is_selected(project):
+    """Every attribute of the heavy streams is excluded, and no other."""
+    listed = project.meltano("select tap-sentry --list --all")
+    marks: dict[str, set[str]]
+    marks = {"[selected": set(), "[automatic": set(), "[excluded": set()}
+    for line in listed.splitlines():
+        mark, _, attribute = line.strip().partition("]")
+        if mark.rstrip() in marks:
+            marks[mark.rstrip()].add(attribute.strip().partition(".")[0])
+
+    assert marks["[selected"] == set(STREAMS) - HEAVY
+    assert marks["[excluded"] >= HEAVY
+
+
+def test_config_test_tells_good_settings_from_bad_ones(project):
+    """It asks for a first record."""
+    assert "Plugin configuration is valid" in project.meltano("config test tap-sentry")
+
+    wrong = project.shell(
+        "meltano --log-level=warning config test tap-sentry",
+        TAP_SENTRY_AUTH_TOKEN="wrong",
+    )
+    assert wrong.returncode == 1
+    assert "refuses the auth_token" in wrong.stdout + wrong.stderr
+
+
+def test_no_command_prints_the_token(project):
+    for command in ("config list tap-sentry", "config print tap-sentry"):
+        shown = project.meltano(command)
+
+        assert project.url in shown
+        assert TOKEN not in shown
+
+
+# What does ----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def runs(project):
+    """The rows of three runs: the first, the second, and one from the beginning."""
+    return [project.load(), project.load(), project.load("--full-refresh")]
+
+
+def test_the_first_run_brings_what_is_selected(runs, sentry):
+    first, _, _ = runs
+
+    assert set(first) == set(STREAMS) - HEAVY
+    for stream in ("project_issues", "project_events", "project_users"):
+        assert first[stream] == len(sentry.truth(stream))
+
+
+def test_the_second_run_goes_on_where_the_first_ended(runs, project):
+    """Lists come again; of the rest, the last hour and the newest two counts."""
+    first, second, _ = runs
+
+    assert {stream for stream in first if second[stream] == first[stream]} <= LISTS
+    assert second["project_events"] < 20
+    assert project.meltano("state list").split() == ["dev:tap-sentry-to-target-jsonl"]
+
+
+def test_a_full_refresh_brings_everything_again(runs):
+    first, _, third = runs
+
+    assert third == first
+
+
+def test_the_example_of_metadata_does_what_it_says(new_project):
+    """It stands commented out in `meltano.yml`; here it does not."""
+    definition = (ROOT / "meltano.yml").read_text("utf-8")
+    head, mark, example = definition.partition("      #\n      #   metadata:")
+    example, blank, rest = example.partition("\n\n")
+    text = f"{head}{mark}{example}".replace("      #   ", "      ") + blank + rest
+    project = new_project(text)
+
+    first, second = project.load(), project.load()
+
+    assert set(first) == set(STREAMS) - HEAVY - LEFT_OUT
+    assert second["project_issues"] == first["project_issues"] > 0
+
+
+def test_what_the_sdk_has_built_in_works_through_meltano(new_project):
+    """Stream maps and flattening; they are no settings of the tap's own."""
+    project = new_project(
+        select=["organization_teams.*", "projects.*"],
+        config={
+            "stream_maps": {"organization_teams": {"slug": "slug.upper()"}},
+            "flattening_enabled": True,
+            "flattening_max_depth": 1,
+        },
+    )
+    project.load()
+    loaded = project.loaded()
+
+    slugs = [row["slug"] for row in loaded["organization_teams"]]
+
+    assert slugs == [slug.upper() for slug in slugs] != []
+    assert isinstance(loaded["projects"][0]["organization"], str)
+
+
+# Several at once ----------------------------------------------------------------------
+
+
+def recipe():
+    """The lines of docs/scaling.md that run shards with xargs."""
+    text = (ROOT / "docs" / "scaling.md").read_text("utf-8")
+    (block,) = [
+        block.partition("```")[0]
+        for block in text.split("```sh\n")[1:]
+        if "xargs" in block
+    ]
+    return block
+
+
+def test_shards_run_beside_each_other_with_a_state_each(new_project, sentry):
+    """As docs/scaling.md has it, twice."""
+    project = new_project(select=["organizations.*", "project_events.*"])
+    # As after `meltano install`, which makes the database of the project.
+    assert project.meltano("state list").split() == []
+    slugs = [organization.slug for organization in sentry.organizations]
+    (project.folder / "organizations.txt").write_text("".join(f"{s}\n" for s in slugs))
+
+    counts = []
+    for _ in range(2):
+        before = {slug: project.rows(f"output/{slug}") for slug in slugs}
+        done = project.shell(recipe())
+        assert done.returncode == 0, done.stderr
+        counts.append({s: project.rows(f"output/{s}") - before[s] for s in slugs})
+    first, second = counts
+
+    assert sorted(project.meltano("state list").split()) == sorted(slugs)
+    assert [first[slug]["organizations"] for slug in slugs] == [1 for _ in slugs]
+    events = "project_events"
+    assert sum(first[slug][events] for slug in slugs) == len(sentry.truth(events))
+    assert sum(second[slug][events] for slug in slugs) < 20
