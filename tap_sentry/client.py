@@ -266,7 +266,7 @@ class SentryStream(RESTStream[str]):
             target = urljoin(response.url, response.headers["Location"])
             if origin(target) == origin(response.url):
                 msg = f"GET {at}: it redirects without an end"
-                raise SkippableAPIError(msg)
+                raise RetriableAPIError(msg, response)
             msg = (
                 f"{at} redirects to {origin_of(target)}, which "
                 "the token is not sent to: set api_url to the address of Sentry itself"

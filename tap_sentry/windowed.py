@@ -11,7 +11,7 @@ from singer_sdk.exceptions import RetriableAPIError, SkippableAPIError
 
 from tap_sentry import records, state
 from tap_sentry.client import SentryStream
-from tap_sentry.schemas import ANY_OBJECT, ANY_OBJECTS
+from tap_sentry.schemas import ANY_OBJECT
 from tap_sentry.windows import DAY, Window, parse_instant, to_text
 
 if TYPE_CHECKING:
@@ -29,13 +29,12 @@ REMEMBERED = 1000
 #: What every Sentry keeps of its events, at least.
 KEPT = 30 * DAY
 
-#: What the entries of an event need of it.
+#: What the entries of an event need of it, beside the entries themselves.
 ENTRIES_SCHEMA = th.PropertiesList(
     th.Property("eventID", th.StringType),
     th.Property("groupID", th.StringType),
     th.Property("dateCreated", th.DateTimeType),
     th.Property("dateReceived", th.DateTimeType),
-    th.Property("entries", ANY_OBJECTS),
 ).to_dict()
 
 #: Where Sentry sends an array as the data of an entry, it is wrapped.
@@ -78,6 +77,8 @@ class WindowedStream(SentryStream):
         """Give an event that has no `dateCreated` (performance issues) its end."""
         if not self.is_events:
             return row
+        if self.is_entries:
+            row["entries"] = sent.get("entries")
         if records.value(row.get("eventID")) is None and "id" in sent:
             row["eventID"] = records.value(sent["id"])
         if instant_of(row, "dateCreated") is None:

@@ -143,9 +143,8 @@ def _no_leaks(
     into a pipe that a test reads, and into the files of the test.
     """
     leaks = Leaks()
-    # Asked for now: it cannot be when the test is over.
-    with_files = "tmp_path" in request.fixturenames
-    folder = request.getfixturevalue("tmp_path") if with_files else None
+    has_files = "tmp_path" in request.fixturenames
+    files = request.getfixturevalue("tmp_path") if has_files else None
     format_message = SentryWriter.format_message
     communicate = subprocess.Popen.communicate
 
@@ -165,8 +164,8 @@ def _no_leaks(
     logging.getLogger().addHandler(leaks)
     yield leaks
     logging.getLogger().removeHandler(leaks)
-    if folder:
-        leaks.look_into(folder)
+    if files is not None:
+        leaks.look_into(files)
     may_show = request.node.get_closest_marker("shows_token")
     assert not leaks.found or may_show, leaks.found
 

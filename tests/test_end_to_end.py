@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import catalog_of
+from tests.conftest import Leaks, catalog_of
 from tests.organization import iso
 from tests.simulator import STREAMS, TOKEN, SentrySimulator, Token
 
@@ -88,6 +88,9 @@ class Pipeline:
                 stderr=log,
                 check=False,
             )
+        leaks = Leaks()
+        leaks.look_into(folder)
+        assert not leaks.found
         return Loaded(folder, (tap.returncode, loaded.returncode))
 
 

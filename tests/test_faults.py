@@ -917,6 +917,23 @@ def test_a_token_that_is_refused_stops_the_run(sentry, after, caplog):
     check_covered(sentry, run, ("project_events",))
 
 
+@pytest.mark.parametrize("times", [6, 12, None])
+def test_redirects_without_an_end_are_tried_again(sentry, times, caplog):
+    """By this run and, where they stay, by the next one: an issue has not gone."""
+    streams = ("issue_events", "issue_event_entries")
+    issue = sentry.project("shop").issues[1].id
+    sentry.fault(302, times=times, when=lambda seen: f"/{issue}/" in seen.path)
+
+    run = sync(sentry, *streams)
+
+    if times is None:
+        assert len(run.skipped) == 2
+        assert "it redirects without an end" in told(caplog)
+        check_covered(sentry, run, streams)
+    else:
+        check_undisturbed(run, streams)
+
+
 @pytest.mark.parametrize("location", ["https://login.example.com/sso?a=b", "//e.org"])
 @pytest.mark.parametrize("after", [0, 1, 2])
 @pytest.mark.parametrize(
