@@ -621,7 +621,8 @@ class NamedStream(SentryStream):
         """Remember the lists that were read: several streams need them."""
         super().__init__(tap)
         self._rows: dict[str, list[Row]] = {}
-        self._names: list[tuple[str, str]] = []
+        #: Ids and slugs of all rows so far, whatever the setting lets through.
+        self.names: list[tuple[str, str]] = []
 
     @property
     def named(self) -> Names:
@@ -639,7 +640,7 @@ class NamedStream(SentryStream):
             return
         for organization in organizations:
             self.rows_of(organization)
-        if unknown := self.named.unmatched(self._names):
+        if unknown := self.named.unmatched(self.names):
             msg = (
                 f"The setting {self.kind}s names {', '.join(unknown)}, which no "
                 f"{self.kind} of the organizations of this run fits"
@@ -650,7 +651,7 @@ class NamedStream(SentryStream):
         """The rows of an organization that the setting lets through, read once."""
         if organization not in self._rows:
             rows = list(self.rows({"organization_id": organization}))
-            self._names += [id_and_slug(row) for row in rows]
+            self.names += [id_and_slug(row) for row in rows]
             self._rows[organization] = self.note(rows)
         return self._rows[organization]
 

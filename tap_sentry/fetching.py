@@ -11,6 +11,7 @@ import heapq
 import itertools
 import threading
 import time
+from collections import Counter
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -25,7 +26,7 @@ from tap_sentry.lookahead import Budget
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from contextlib import AbstractContextManager
 
 #: How often one request is sent before its failure is final.
@@ -85,9 +86,8 @@ class Fetcher:
         #: How much of what was fetched may wait for its reader.
         self.budget = Budget(concurrency)
         self.logger = logger
-        #: How many requests were sent, and how long the limits held them back.
-        self.sent = 0
-        self.held_back = 0.0
+        #: How many requests were sent, and for whom.
+        self.sent: Counter[Source] = Counter()
         self._waiting = waiting
         #: Done by the main thread before it waits and whenever an answer arrives.
         self.meanwhile: Callable[[], None] = lambda: None
@@ -139,6 +139,14 @@ class Fetcher:
                         self._seen = self._arrivals
         return future.result()
 
+    def gates_of(
+        self, endpoints: Iterable[str | None] | None = None
+    ) -> list[limits.Gate]:
+        """The gates of these endpoints, or of all, as far as they have been asked."""
+        gates = dict(self._gates)
+        wanted = gates if endpoints is None else endpoints
+        return [gates[endpoint] for endpoint in wanted if endpoint in gates]
+
     def close(self) -> None:
         """Send nothing more."""
         with self._lock:
@@ -175,7 +183,9 @@ class Fetcher:
                 for endpoint, calls in self._ready.items():
                     if not calls or (best and calls[0][:2] > best[0][:2]):
                         continue
-                    wait = self._gate(endpoint).wait(now)
+                    gate = self._gate(endpoint)
+                    wait = gate.wait(now)
+                    gate.note(wait, now)
                     if wait == 0:
                         best = calls
                     elif wait is not None:
@@ -183,7 +193,7 @@ class Fetcher:
                 if best:
                     call = heapq.heappop(best)[2]
                     self._gate(call.endpoint).send()
-                    self.sent += 1
+                    self.sent[call.source] += 1
                     if self._idling and (self._delayed or any(self._ready.values())):
                         # Another one sends the rest, or waits until it may.
                         self._work.notify()
@@ -286,8 +296,6 @@ class Fetcher:
             gate = self._gate(call.endpoint)
             is_first = gate.closed_until <= now
             seconds = gate.close(received, now)
-            if is_first:
-                self.held_back += seconds
         if is_first:
             self.logger.info(
                 "Sentry limits the rate of %s: waiting %.0f s", call.endpoint, seconds

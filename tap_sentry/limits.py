@@ -111,6 +111,11 @@ class Gate:
     #: `reset` has passed, and no answer has told the next one yet.
     in_new_window: bool = False
     _delays: Iterator[float] = field(default_factory=expo)
+    #: Since when a limit has held requests back, and until when; 0 when none does.
+    _shut_since: float = 0.0
+    _opens_at: float = 0.0
+    #: For how long it did before.
+    _waited: float = 0.0
 
     def wait(self, now: float) -> float | None:
         """Seconds until a request may be sent: 0 now, None when an answer says."""
@@ -135,6 +140,23 @@ class Gate:
 
     def _has_room(self) -> bool:
         return self.left is None or self.left > self.in_flight
+
+    def note(self, wait: float | None, now: float) -> None:
+        """Remember what `wait` said, for those who look on."""
+        if wait:
+            self._shut_since = self._shut_since or now
+            self._opens_at = now + wait
+        elif self._shut_since:
+            self._waited += now - self._shut_since
+            self._shut_since = 0.0
+
+    def waited(self, now: float) -> float:
+        """Seconds that the limit has held requests back so far."""
+        return self._waited + (now - self._shut_since if self._shut_since else 0.0)
+
+    def opens_in(self, now: float) -> float:
+        """Seconds that the limit will go on holding requests back."""
+        return max(0.0, self._opens_at - now) if self._shut_since else 0.0
 
     def send(self) -> None:
         """Count a request that goes out."""

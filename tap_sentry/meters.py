@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from singer_sdk import metrics
 
@@ -15,8 +15,35 @@ if TYPE_CHECKING:
 class StreamCounter(metrics.Counter):
     """Counts the records of a stream, through all of its contexts."""
 
+    #: What the contexts are: organizations, teams or projects; empty if there is one.
+    kind = ""
+    #: How many contexts have been read, and whether one is being read.
+    contexts = 0
+    is_open = False
+    _logged = 0
+
+    @property
+    def records(self) -> int:
+        """All records so far."""
+        return self._logged + self.value
+
     def with_context(self, value: Context | None) -> None:
         """Count for all contexts."""
+        self.kind = list(value)[-1].removesuffix("_id") if value else ""
+
+    def __enter__(self) -> Self:
+        self.is_open = True
+        return super().__enter__()
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
+    ) -> None:
+        self.is_open = False
+        self.contexts += exc_type is None
+        super().__exit__(exc_type, exc_val, exc_tb)
 
     def exit(self) -> None:
         """Go on with the next context."""
@@ -24,6 +51,11 @@ class StreamCounter(metrics.Counter):
     def end(self) -> None:
         """Log what was counted."""
         super().exit()
+
+    def _pop(self) -> None:
+        """Keep what the SDK forgets whenever it logs."""
+        self._logged += self.value
+        super()._pop()
 
 
 class StreamTimer(metrics.Timer):

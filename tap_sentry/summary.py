@@ -1,13 +1,17 @@
-"""What a run read, skipped and could not find: told at its end."""
+"""What a run read, skipped and could not find: told as it goes and at its end."""
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import logging
+
+    from tap_sentry.meters import StreamCounter
+    from tap_sentry.tap import TapSentry
 
 #: Skipped slices of one stream that are listed one by one.
 LISTED = 20
@@ -21,6 +25,102 @@ class Skipped:
     slice: str
     reason: str
     is_refusal: bool = False
+
+
+@dataclass(frozen=True)
+class Line:
+    """How far one stream is, or all of them together."""
+
+    name: str
+    #: None: read because others hang on it, but not written.
+    records: int | None
+    requests: int
+    #: Seconds that limits have held it back, and from now on will.
+    waited: float
+    waits: float
+    #: How much of all that is, such as `3 of 9 projects, 1 skipped`.
+    extent: str
+    is_open: bool
+
+    def __str__(self) -> str:
+        """All of it in one line."""
+        records = counted(self.records, "record") if self.records else "no records"
+        requests = counted(self.requests, "request")
+        message = f"{self.name}: {records} read with {requests}"
+        if self.waited >= 1:
+            message += f", held back by limits for {duration(self.waited)}"
+        return f"{message}, {self.extent}" if self.extent else message
+
+
+def lines(tap: TapSentry) -> list[Line]:
+    """A line for each stream that has been asked for, in the order of the streams.
+
+    Changes nothing: a thread calls it while the main thread reads and writes.
+    """
+    now = time.time()
+    known = tap.known_names
+    skipped = Counter(item.stream for item in list(tap.summary.skipped))
+    found = []
+    for stream in tap.reports:
+        counter = stream.meters[0]
+        requests = tap.fetcher.sent[stream]
+        if not (counter.is_open or counter.contexts or requests):
+            continue
+        # Streams can share an endpoint; one that asked nothing was not held back.
+        paths = {stream.path, stream.fallback_path} if requests else {None}
+        gates = tap.fetcher.gates_of(paths)
+        found.append(
+            Line(
+                stream.name,
+                counter.records if stream.selected else None,
+                requests,
+                waited=sum(gate.waited(now) for gate in gates),
+                waits=max((gate.opens_in(now) for gate in gates), default=0.0),
+                extent=extent(counter, known[counter.kind], skipped[stream.name]),
+                is_open=counter.is_open,
+            )
+        )
+    return found
+
+
+def total(tap: TapSentry, found: list[Line], seconds: float) -> Line:
+    """All streams together."""
+    now = time.time()
+    return Line(
+        "total",
+        sum(line.records or 0 for line in found),
+        sum(line.requests for line in found),
+        waited=sum(gate.waited(now) for gate in tap.fetcher.gates_of()),
+        waits=0.0,
+        extent=f"in {duration(seconds)}",
+        is_open=False,
+    )
+
+
+def extent(counter: StreamCounter, known: int, skipped: int) -> str:
+    """Such as `3 of 9 projects, 1 skipped`."""
+    parts = []
+    if counter.kind:
+        whole = counted(max(known, counter.contexts), counter.kind)
+        is_part = counter.contexts < known
+        parts.append(f"{counter.contexts:,} of {whole}" if is_part else whole)
+    if skipped:
+        parts.append(f"{skipped:,} skipped")
+    return ", ".join(parts)
+
+
+def counted(number: int, what: str) -> str:
+    """Such as `1 record` or `1,200 records`."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def duration(seconds: float) -> str:
+    """Such as `12 s`, `3 min 20 s` or `2 h 5 min`."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
 
 
 class Summary:
@@ -61,7 +161,7 @@ class Summary:
         return sorted(name for name in refused if not self._read[name])
 
     def log(self, logger: logging.Logger) -> None:
-        """Tell it."""
+        """Tell what was left out."""
         for stream, reason in sorted(self._missing.items()):
             logger.warning("%s is missing on this server: %s", stream, reason)
         for stream, number in sorted(self._outside.items()):
@@ -84,5 +184,3 @@ class Summary:
                 logger.warning(
                     "%s skipped %d more, not listed", stream, number - LISTED
                 )
-        for stream in self.refused:
-            logger.error("%s gave nothing: every request was refused", stream)

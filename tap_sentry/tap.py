@@ -6,9 +6,14 @@ import functools
 import gc
 import ipaddress
 import json
+import logging
 import os
 import signal
 import sys
+import time
+from collections import Counter
+from contextlib import nullcontext
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from http.cookiejar import DefaultCookiePolicy
 from typing import IO, TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
@@ -22,8 +27,11 @@ from singer_sdk import Tap
 from singer_sdk.exceptions import ConfigValidationError, FatalAPIError, SingerSDKError
 from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
 from singer_sdk.singerlib import Catalog
+from singer_sdk.tap_base import CliTestOptionValue
 
-from tap_sentry import errors, records, settings
+from tap_sentry import errors, records, settings, summary
+from tap_sentry.about import EXPLAINED
+from tap_sentry.check import Check, grants
 from tap_sentry.client import NamedStream, SentryStream
 from tap_sentry.fetching import Fetcher
 from tap_sentry.lookahead import LookAhead
@@ -39,6 +47,7 @@ if TYPE_CHECKING:
     from singer_sdk.helpers.capabilities import CapabilitiesEnum
 
     from tap_sentry.client import Context
+    from tap_sentry.progress import Terminal
 
 S = TypeVar("S", bound="SentryStream")
 
@@ -208,6 +217,16 @@ class TapSentry(Tap):
         """The organizations of this run, as far as they have been read."""
         return [key for kind, key in self._slugs if kind == "organization"]
 
+    @property
+    def known_names(self) -> Counter[str]:
+        """How many organizations, projects and teams are known by now."""
+        return Counter(kind for kind, _ in list(self._slugs))
+
+    @property
+    def reports(self) -> list[SentryStream]:
+        """The streams, parents before their children."""
+        return [self.stream(kind) for kind in STREAMS]
+
     def knows(self, kind: str, key: str, slug: str) -> None:
         """Remember the slug of an organization, project or team."""
         self._slugs[kind, key] = slug
@@ -279,7 +298,7 @@ class TapSentry(Tap):
                 self._stop_for_scope(stream, needed)
             reason = f"{error}; it needs the scope {' or '.join(needed)}"
             self.skip(stream, context, reason, is_refusal=True)
-        elif self.token_scopes.isdisjoint(_sufficient(needed)):
+        elif not grants(self.token_scopes, needed):
             had = ", ".join(sorted(self.token_scopes)) or "no scope at all"
             msg = (
                 f"{stream.name} needs a token with the scope {' or '.join(needed)}; "
@@ -326,11 +345,19 @@ class TapSentry(Tap):
 
     @functools.cached_property
     def token_scopes(self) -> frozenset[str] | None:
-        """The scopes of the token, if the server tells: `auth.scopes` of `/api/0/`."""
+        """The scopes of the token, if the server tells."""
         try:
-            row = self.stream(Organizations).one("/", {}, records.decode_any)
+            return self.asked_scopes
+        except (SingerSDKError, requests.RequestException):
+            return None
+
+    @functools.cached_property
+    def asked_scopes(self) -> frozenset[str] | None:
+        """The same: `auth.scopes` of `/api/0/`; raises what the request ends with."""
+        row = self.stream(Organizations).one("/", {}, records.decode_any)
+        try:
             return frozenset(map(str, row["auth"]["scopes"]))
-        except (SingerSDKError, requests.RequestException, KeyError, TypeError):
+        except (KeyError, TypeError):
             return None
 
     def endpoint_is_missing(
@@ -365,12 +392,23 @@ class TapSentry(Tap):
             ctx.exit(1)
 
     @classmethod
+    def cb_test(cls, ctx: click.Context, param: click.Option, value: str) -> None:
+        """Leave it to `invoke`, which knows the catalog and tells wrong settings."""
+        del param
+        ctx.meta[TEST] = value
+
+    @classmethod
     def get_singer_command(cls) -> click.Command:
         """The SDK's command; says in a line which file cannot be opened."""
         command = super().get_singer_command()
         for param in command.params:
             if isinstance(param.type, click.File):
                 param.type = _File()
+            if isinstance(param, click.Option) and param.name == "test":
+                param.help = (
+                    "Say whether token, scopes, organizations and projects are right. "
+                    "Use --test=schema to write the SCHEMA messages."
+                )
         return command
 
     @classmethod
@@ -399,8 +437,9 @@ class TapSentry(Tap):
     ) -> None:
         """Run the tap and end with a code that tells the truth."""
         if about:
-            cls.print_about(about_format)
+            cls.print_about(about_format or EXPLAINED)
             return
+        terminal = cls._terminal()
         try:
             tap = cls(
                 config=config.config if config else {},
@@ -412,10 +451,27 @@ class TapSentry(Tap):
             # The SDK reads numbers and lists in variables of the environment.
             msg = f"A TAP_SENTRY_ variable of the environment is wrong: {error}"
             raise ConfigValidationError(msg, errors=[msg], schema={}) from None
-        sys.exit(tap.run())
+        test = click.get_current_context().meta[TEST]
+        if test == CliTestOptionValue.Disabled.value:
+            sys.exit(tap.run(terminal))
+        if test == CliTestOptionValue.Schema.value:
+            tap.write_schemas()
+            tap.writer.flush()
+            return
+        sys.exit(not Check(tap, click.echo).run())
 
-    def run(self) -> int:
-        """Sync everything; the code to end with.
+    @classmethod
+    def _terminal(cls) -> Terminal | None:
+        """The terminal that somebody follows the run on, if there is one."""
+        if not (sys.stderr.isatty() and cls.logger.isEnabledFor(logging.INFO)):
+            return None
+        # It takes a while to import.
+        from tap_sentry.progress import Terminal  # noqa: PLC0415
+
+        return Terminal()
+
+    def run(self, terminal: Terminal | None = None) -> int:
+        """Sync everything; the code to end with. On a terminal, show how far it is.
 
         0: every slice was read, or skipped and listed. 1: an error, or a stream that
         gave nothing because it was refused. 128 + n: signal n.
@@ -426,37 +482,60 @@ class TapSentry(Tap):
         # looked through again and again.
         gc.freeze()
         gc.set_threshold(100_000, 50, 50)
-        code = 0
         if not any(stream.selected for stream in self.streams.values()):
             self.logger.warning("The catalog selects no stream: nothing is read")
+        started = time.monotonic()
         try:
-            self.sync_all()
-        except _Stopped as stopped:
-            self.logger.info("Stopped by %s", signal.Signals(stopped.number).name)
-            code = 128 + stopped.number
-        except (SingerSDKError, requests.RequestException) as error:
-            self.logger.error("%s", errors.reason(error))  # noqa: TRY400 - for users
-            code = 1
-        except BrokenPipeError:
-            return self._give_up()
-        except Exception as error:
-            self.logger.debug("Where it happened", exc_info=True)
-            self.logger.critical(
-                "A defect of tap-sentry (%s: %s). Please report it with what "
-                "TAP_SENTRY_LOGLEVEL=debug prints",
-                type(error).__name__,
-                error,
-            )
-            code = 1
-        for number in STOPPING:
-            signal.signal(number, signal.SIG_IGN)
-        self.fetcher.close()
-        self.summary.log(self.logger)
-        try:
+            with terminal.progress(self) if terminal else nullcontext():
+                end = self._sync()
+            for number in STOPPING:
+                signal.signal(number, signal.SIG_IGN)
+            self.fetcher.close()
+            self.summary.log(self.logger)
+            self._tell(terminal, time.monotonic() - started)
             self.write_final_state()
         except BrokenPipeError:
             return self._give_up()
-        return code or int(bool(self.summary.refused))
+        # Last, for `meltano config test` shows the last line.
+        for stream in self.summary.refused:
+            self.logger.error("%s gave nothing: every request was refused", stream)
+        if end.text:
+            self.logger.log(end.level, "%s", end.text)
+        return end.code or int(bool(self.summary.refused))
+
+    def _sync(self) -> _End:
+        """Sync everything, and say how that ended.
+
+        Raises:
+            BrokenPipeError: If the target has ended.
+        """
+        try:
+            self.sync_all()
+        except _Stopped as stopped:
+            message = f"Stopped by {signal.Signals(stopped.number).name}"
+            return _End(128 + stopped.number, logging.INFO, message)
+        except (SingerSDKError, requests.RequestException) as error:
+            return _End(1, logging.ERROR, errors.reason(error))
+        except BrokenPipeError:
+            raise
+        except Exception as error:
+            self.logger.debug("Where it happened", exc_info=True)
+            message = (
+                f"A defect of tap-sentry ({type(error).__name__}: {error}). Please "
+                "report it with what TAP_SENTRY_LOGLEVEL=debug prints"
+            )
+            return _End(1, logging.CRITICAL, message)
+        return _End(0)
+
+    def _tell(self, terminal: Terminal | None, seconds: float) -> None:
+        """Tell what was read: as a table on a terminal, else a line for each stream."""
+        lines = summary.lines(self)
+        lines.append(summary.total(self, lines, seconds))
+        if terminal:
+            terminal.tell(lines)
+            return
+        for line in lines:
+            self.logger.info("%s", line)
 
     def _give_up(self) -> int:
         """The target has ended: nobody reads what is left to write."""
@@ -476,7 +555,18 @@ class TapSentry(Tap):
         self.writer.flush()
 
 
+#: Where the value of `--test` is kept until the tap is made.
+TEST = "tap_sentry.test"
 STOPPING = (signal.SIGTERM, signal.SIGINT)
+
+
+@dataclass(frozen=True)
+class _End:
+    """How a run ended."""
+
+    code: int = 0
+    level: int = logging.INFO
+    text: str = ""
 
 
 class _Stopped(BaseException):
@@ -538,15 +628,6 @@ def _read_catalog(file: IO[str] | None) -> Catalog | None:
     except (KeyError, TypeError, AttributeError, ValueError):
         msg = "The catalog file holds no Singer catalog: make one with --discover"
         raise ConfigValidationError(msg, errors=[msg], schema={}) from None
-
-
-def _sufficient(scopes: tuple[str, ...]) -> set[str]:
-    """Scopes and those that include them: who may write may read."""
-    return {
-        f"{scope.partition(':')[0]}:{level}"
-        for scope in scopes
-        for level in (scope.partition(":")[2], "write", "admin")
-    }
 
 
 def now() -> datetime:

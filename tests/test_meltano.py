@@ -252,7 +252,7 @@ def recipe():
     text = (ROOT / "docs" / "scaling.md").read_text("utf-8")
     (block,) = [
         block.partition("```")[0]
-        for block in text.split("```bash\n")[1:]
+        for block in text.split("```sh\n")[1:]
         if "xargs" in block
     ]
     return block

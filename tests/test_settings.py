@@ -401,7 +401,7 @@ def test_a_missing_token_is_told(command, sentry):
 def test_a_wrong_setting_is_told_in_a_line(command, sentry, monkeypatch, wrong, said):
     """The run ends with 1 before anything is asked or written; a line names why."""
     # A setting that is let through, such as no request at once, might never end.
-    monkeypatch.setattr(TapSentry, "run", lambda _: 0)
+    monkeypatch.setattr(TapSentry, "run", lambda *_: 0)
     exit_code, lines, everything = command({"auth_token": SECRET, **wrong})
     errors = lines[:-1]
 

@@ -97,18 +97,29 @@ class Organizations(SentryStream):
                 yield row
 
     def found(self, name: str) -> Row:
-        """One organization by its slug or id."""
+        """One organization by its slug or id.
+
+        Raises:
+            FatalAPIError: If there is no such organization.
+        """
         try:
-            return self.one("/organizations/{organization}/", {"organization_id": name})
+            return self.look_up(name)
         except (SkippableAPIError, errors.MissingEndpointError) as error:
-            # Old servers take slugs only.
-            for row in self.rows(None) if name.isdecimal() else ():
-                if id_and_slug(row)[0] == name:
-                    return row
             msg = (
                 f"The setting organizations names {name}, which cannot be read: {error}"
             )
             raise FatalAPIError(msg) from None
+
+    def look_up(self, name: str) -> Row:
+        """The same; what cannot be read is told as the server does."""
+        try:
+            return self.one("/organizations/{organization}/", {"organization_id": name})
+        except (SkippableAPIError, errors.MissingEndpointError):
+            # Old servers take slugs only.
+            for row in self.rows(None) if name.isdecimal() else ():
+                if id_and_slug(row)[0] == name:
+                    return row
+            raise
 
     def get_child_context(self, record: Row, context: Context | None) -> Context:
         """The id alone: slugs can change."""

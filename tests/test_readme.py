@@ -1,0 +1,370 @@
+"""The commands of the documentation do what it says.
+
+In README.md, CONTRIBUTING.md and docs/, a block of `bash` is run here, as a reader
+would, in one folder for each file; a block of `text` right below is what it prints. A
+command that cannot be run stands in `NOT_RUN` with the reason. A block of `sh`, or of
+any language that is not looked at here, belongs to another test, which names the file.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import pty
+import re
+import shutil
+import struct
+import subprocess
+import sys
+import termios
+import threading
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml  # type: ignore[import-untyped] # the SDK brings it, without its types
+
+from tap_sentry import settings
+from tap_sentry.tap import TapSentry
+from tests.simulator import TOKEN, SentrySimulator
+from tests.test_end_to_end import target
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["target"]
+
+ROOT = Path(__file__).parents[1]
+FILES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
+
+PYPI = "installs from PyPI; the test has it in place already"
+MELTANO = "needs Meltano, and a Sentry"
+#: How commands begin that are not run here, and why.
+NOT_RUN = {
+    "python3 -m venv ": PYPI,
+    "tap/bin/pip install ": PYPI,
+    "target/bin/pip install ": PYPI,
+    "meltano run ": MELTANO,
+    "TAP_SENTRY_AUTH_TOKEN=sntryu_… make sync": MELTANO,
+    "make demo": "installs Meltano from PyPI; its question is asked below",
+    "make live ": "needs a Sentry of one's own",
+    "docker compose ": "needs Docker",
+    "python3 .github/glitchtip/fill.py ": "needs the GlitchTip in Docker",
+    "make test": "runs this test",
+    "make lint": "checks this test",
+}
+
+#: Asks the question of `make demo`. Not in this process: what DuckDB is made with
+#: complains at the end of one whose garbage the tap has frozen.
+ASK = """
+import json, sys, duckdb
+from tests import demo
+with duckdb.connect(config={"file_search_path": sys.argv[1]}) as files:
+    answer = files.query(demo.ANSWER)
+    rows = [answer.columns, *answer.fetchall()]
+print(json.dumps([demo.QUESTION, *rows], default=str))
+"""
+
+FENCE = re.compile(r"^ *```(\w+)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+#: What a text block may leave out: numbers that depend on the day, and more lines.
+ELLIPSIS = "…"
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of code, and the text block right below it."""
+
+    file: Path
+    line: int
+    language: str
+    text: str
+    prints: str | None
+
+    @property
+    def name(self) -> str:
+        """Where it stands."""
+        return f"{self.file.name}:{self.line}"
+
+    @property
+    def commands(self) -> list[str]:
+        """Its commands, without comments; one may take several lines."""
+        joined = self.text.replace("\\\n", "\\\0")
+        lines = (line.partition("  # ")[0].strip() for line in joined.splitlines())
+        kept = (line.partition("    # ")[0].rstrip() for line in lines if line)
+        return [line.replace("\\\0", "\\\n") for line in kept if line[0] != "#"]
+
+
+def blocks_of(file: Path) -> Iterator[Block]:
+    """The blocks of a file."""
+    text = file.read_text(encoding="utf-8")
+    found = list(FENCE.finditer(text))
+    for match, after in zip(found, [*found[1:], None], strict=True):
+        is_output = (
+            after is not None
+            and after[1] == "text"
+            and not text[match.end() : after.start()].strip()
+        )
+        yield Block(
+            file,
+            text.count("\n", 0, match.start()) + 1,
+            match[1],
+            match[2],
+            after[2] if after is not None and is_output else None,
+        )
+
+
+BLOCKS = [block for file in FILES for block in blocks_of(file)]
+
+
+def reason(command: str) -> str | None:
+    """Why a command is not run, if it is not."""
+    return next((why for how, why in NOT_RUN.items() if command.startswith(how)), None)
+
+
+def of(language: str, file: str = "README.md") -> list[Block]:
+    """The blocks of a language in a file."""
+    return [b for b in BLOCKS if b.language == language and b.file.name == file]
+
+
+# Commands -----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def sentry() -> Iterator[SentrySimulator]:
+    """The Sentry of `make demo`."""
+    with SentrySimulator(clock=lambda: datetime.now(UTC)).served() as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def desk(tmp_path: Path, target: str) -> Path:
+    """A folder with what the commands that are not run would have installed."""
+    for name, program in (
+        ("tap", Path(sys.executable).parent / "tap-sentry"),
+        ("target", Path(target)),
+    ):
+        (tmp_path / name / "bin").mkdir(parents=True)
+        (tmp_path / name / "bin" / program.name).symlink_to(program)
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    return tmp_path
+
+
+def adapted(text: str, sentry: SentrySimulator) -> str:
+    """What a reader fills in: the token, and here an address too."""
+    address = f'"auth_token": "{TOKEN}", "api_url": "{sentry.url}"'
+    text = re.sub(r'"auth_token": "sntryu_…"', address, text)
+    return text.replace("sntryu_…", TOKEN)
+
+
+def shell(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a script as a shell does that stops at the first failure."""
+    ours = ("TAP_SENTRY_", "TARGET_JSONL", "MAKE")
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(ours)
+    }
+    search = f"{Path(sys.executable).parent}:{environment['PATH']}"
+    return subprocess.run(  # noqa: S603 - our own documentation
+        ["bash", "-euc", script],  # noqa: S607 - the one that is there
+        cwd=folder,
+        env={**environment, "PATH": search},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.mark.end_to_end
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_every_command_runs_and_prints_what_it_says(file, sentry, desk):
+    """One after the other, in the folder that those before have left."""
+    ran = []
+    for block in of("bash", file.name):
+        commands = [line for line in block.commands if reason(line) is None]
+        if not commands:
+            continue
+        ended = shell(adapted("\n".join(commands), sentry), desk)
+        printed = ended.stdout.replace(sentry.url, "https://sentry.io")
+
+        assert ended.returncode == 0, f"{block.name}: {ended.stderr[-2000:]}"
+        if block.prints is not None:
+            assert printed == block.prints, block.name
+        ran.append(block.name)
+
+    assert ran or not of("bash", file.name)
+
+
+@pytest.mark.parametrize("how", NOT_RUN)
+def test_nothing_is_excused_that_is_not_there(how):
+    """An entry of a command that has gone would excuse the next of its name."""
+    assert any(
+        command.startswith(how)
+        for block in BLOCKS
+        if block.language == "bash"
+        for command in block.commands
+    )
+
+
+def test_commands_are_told_apart():
+    """The block of the quick start, of which all but the installing is run."""
+    (block,) = (b for b in of("bash") if "sentry.jsonl" in b.text)
+
+    assert [reason(line) for line in block.commands] == [PYPI, PYPI, None, None, None]
+    assert block.prints
+
+
+def test_make_has_what_the_documentation_calls():
+    """Also what is not run here."""
+    named = {
+        name
+        for block in BLOCKS
+        if block.language in {"bash", "sh"}
+        for command in block.commands
+        for name in re.findall(r"\bmake ([a-z]+)", command)
+    }
+    makefile = (ROOT / "Makefile").read_text()
+
+    assert {"demo", "sync", "test", "lint", "live"} <= named
+    for name in named:
+        assert re.search(rf"^{name}:", makefile, re.MULTILINE)
+
+
+def test_no_block_is_overlooked():
+    """Each language is one that is looked at, here or in a test that names the file."""
+    tests = [path for path in ROOT.glob("tests/**/*.py") if path != Path(__file__)]
+    for block in BLOCKS:
+        # Python is there as an outline only.
+        here = block.language in {"bash", "text", "json", "yaml", "python"}
+        elsewhere = any(block.file.name in path.read_text() for path in tests)
+        assert here or elsewhere, f"{block.name}: no test looks at {block.language}"
+
+    # A fence that is not closed, or without a language, would hide what follows.
+    for file in FILES:
+        fences = re.findall(r"^ *```.*$", file.read_text(), re.MULTILINE)
+        assert len(fences) == 2 * len([b for b in BLOCKS if b.file == file])
+
+
+# What is shown ------------------------------------------------------------------------
+
+
+@pytest.mark.end_to_end
+def test_the_demo_has_the_answer_that_the_readme_shows(sentry, desk):
+    """The question of `make demo`, asked of what the quick start has loaded."""
+    (desk / "config.json").write_text(
+        json.dumps({"auth_token": TOKEN, "api_url": sentry.url})
+    )
+    assert shell("tap/bin/tap-sentry --config config.json > all", desk).returncode == 0
+    rows: dict[str, list[str]] = {}
+    for line in (desk / "all").read_text().splitlines():
+        message = json.loads(line)
+        if message["type"] == "RECORD":
+            row = json.dumps(message["record"])
+            rows.setdefault(message["stream"], []).append(row)
+    for stream, lines in rows.items():
+        (desk / f"{stream}.jsonl").write_text("\n".join(lines))
+    asked = subprocess.run(  # noqa: S603 - our own
+        [sys.executable, "-c", ASK, desk],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+        encoding="utf-8",
+    )
+    question, columns, *answer = json.loads(asked.stdout)
+    (shown,) = (block.text for block in of("text") if "│" in block.text)
+    head, *cells = [
+        [cell.strip() for cell in line.strip("│").split("│")]
+        for line in shown.splitlines()
+        if line.startswith("│")
+    ]
+
+    assert shown.startswith(question)
+    assert head == columns
+    # The dates are those of the day on which it was written.
+    assert [row[:-1] for row in cells] == [[*map(str, row[:-1])] for row in answer]
+
+
+@pytest.mark.end_to_end
+def test_the_table_at_the_end_has_the_columns_that_the_readme_shows(sentry, desk):
+    """The rows too, but for the numbers, which depend on the day."""
+    (shown,) = (b.text for b in of("text") if b.text.startswith("stream "))
+    config = {"auth_token": TOKEN, "api_url": sentry.url, "start_date": "30d"}
+    (desk / "config.json").write_text(json.dumps(config))
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+    said = bytearray()
+
+    def read() -> None:
+        try:
+            while part := os.read(master, 1 << 16):
+                said.extend(part)
+        except OSError:
+            return
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    subprocess.run(  # noqa: S603 - our own
+        [desk / "tap/bin/tap-sentry", "--config", "config.json"],
+        cwd=desk,
+        env={**os.environ, "TERM": "dumb"},
+        stdout=subprocess.DEVNULL,
+        stderr=slave,
+        check=True,
+    )
+    os.close(slave)
+    reader.join()
+    os.close(master)
+    lines = [line.rstrip() for line in said.decode().splitlines()]
+    rows = {line.partition(" ")[0]: line for line in lines}
+
+    head, *others = shown.splitlines()
+
+    def masked(line: str) -> tuple[int, str]:
+        """Where the numbers end, and what stands under `done`."""
+        numbers = re.match(r"\w+ +[\d,]+ +[\d,]+", line)
+        assert numbers, line
+        done = line[head.index("done") :].partition(",")[0]
+        return numbers.end(), re.sub(r"\d+", "1", done)
+
+    assert head in lines
+    for line in others:
+        assert masked(line) == masked(rows[line.partition(" ")[0]])
+
+
+@pytest.mark.parametrize("block", of("json"), ids=lambda block: block.name)
+def test_the_settings_that_are_shown_are_right(block):
+    """Those of a file."""
+    config = json.loads(block.text.replace("sntryu_…", TOKEN))
+    found = TapSentry(config=config).settings
+
+    assert found.organizations == ("acme", "globex")
+
+
+def test_the_variables_that_are_shown_are_right(sentry, tmp_path):
+    """Those of the environment: each is the name of a setting."""
+    (block,) = (b for b in of("bash") if "TAP_SENTRY_ORGANIZATIONS" in b.text)
+    ended = shell(f"{adapted(block.text, sentry)}\ncompgen -e", tmp_path)
+    found = {
+        name.removeprefix("TAP_SENTRY_").lower()
+        for name in re.findall(r"^(TAP_SENTRY_\w+)$", ended.stdout, re.MULTILINE)
+    }
+
+    assert found == {"auth_token", "organizations", "start_date"}
+    assert found <= set(settings.SETTINGS.to_dict()["properties"])
+
+
+@pytest.mark.parametrize("block", of("yaml"), ids=lambda block: block.name)
+def test_the_yaml_that_is_shown_is_right(block):
+    """It can be read, and each setting in it is one."""
+    found = yaml.safe_load(block.text)
+    plugin = found["plugins"]["extractors"][0] if "plugins" in found else found
+    names = {*plugin["config"], *(item["name"] for item in plugin.get("settings", ()))}
+
+    assert names
+    assert names <= set(settings.SETTINGS.to_dict()["properties"])
