@@ -166,9 +166,9 @@ class Summary:
             logger.warning("%s is missing on this server: %s", stream, reason)
         for stream, number in sorted(self._outside.items()):
             logger.info(
-                "%s: %d records were dated outside the window and left out",
+                "%s: %s records were dated outside the window and left out",
                 stream,
-                number,
+                f"{number:,}",
             )
         for stream, number in sorted(self._without_id.items()):
             logger.warning("%s: %d records without an id were left out", stream, number)
