@@ -12,6 +12,7 @@ import requests
 from singer_sdk.exceptions import FatalAPIError, SingerSDKError, SkippableAPIError
 
 from tap_sentry import errors
+from tap_sentry.access import grants
 from tap_sentry.client import NamedStream, id_and_slug
 from tap_sentry.streams.organizations import Organizations
 from tap_sentry.streams.projects import OrganizationProjects
@@ -58,7 +59,7 @@ class Check:
     def _token(self) -> bool:
         server = self._tap.settings.api_url
         try:
-            _ = self._tap.asked_scopes
+            _ = self._tap.access.asked_scopes
         except (errors.MissingEndpointError, SkippableAPIError):
             # An odd server, or a proxy that lets some paths through.
             self._right(f"{server} answers")
@@ -73,7 +74,7 @@ class Check:
 
     def _scopes(self) -> bool:
         """Whether it makes sense to go on."""
-        scopes = self._tap.token_scopes
+        scopes = self._tap.access.scopes
         if scopes is None:
             self._right("the server does not tell the scopes of the token")
             return True
@@ -158,16 +159,6 @@ class Check:
         self._wrong += 1
         self._say(f"wrong  {text}")
         return False
-
-
-def grants(scopes: Iterable[str], needed: Iterable[str]) -> bool:
-    """Whether a token with `scopes` may read what any scope of `needed` opens."""
-    enough = {
-        f"{scope.partition(':')[0]}:{level}"
-        for scope in needed
-        for level in (scope.partition(":")[2], "write", "admin")
-    }
-    return bool(enough & set(scopes))
 
 
 def meant(name: str, slugs: Iterable[str]) -> str:

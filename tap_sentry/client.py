@@ -565,7 +565,7 @@ class SentryStream(RESTStream[str]):
             self.tap.summary.missing(self.name, str(error))
         except errors.ForbiddenError as error:
             outcome.is_final = False
-            self.tap.forbidden(self, context, error)
+            self.tap.access.refused(self, context, error)
         except SkippableAPIError as error:
             self.tap.skip(self, context, str(error))
         except (RetriableAPIError, requests.RequestException) as error:

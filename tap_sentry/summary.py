@@ -142,6 +142,10 @@ class Summary:
         """One slice was left out."""
         self.skipped.append(skipped)
 
+    def skipped_of(self, stream: str) -> list[Skipped]:
+        """The slices of one stream that were left out."""
+        return [item for item in self.skipped if item.stream == stream]
+
     def missing(self, stream: str, reason: str) -> None:
         """The server lacks a whole stream."""
         self._missing.setdefault(stream, reason)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import gc
 import ipaddress
-import json
 import logging
 import os
 import signal
@@ -26,18 +25,17 @@ from requests.auth import AuthBase
 from singer_sdk import Tap
 from singer_sdk.exceptions import ConfigValidationError, FatalAPIError, SingerSDKError
 from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
-from singer_sdk.singerlib import Catalog
 from singer_sdk.tap_base import CliTestOptionValue
 
-from tap_sentry import errors, records, settings, summary
+from tap_sentry import errors, inputs, settings, summary
 from tap_sentry.about import EXPLAINED
-from tap_sentry.check import Check, grants
+from tap_sentry.access import Access
+from tap_sentry.check import Check
 from tap_sentry.client import NamedStream, SentryStream
 from tap_sentry.fetching import Fetcher
 from tap_sentry.lookahead import LookAhead
 from tap_sentry.state import Bookmarks, load
 from tap_sentry.streams import STREAMS
-from tap_sentry.streams.organizations import Organizations
 from tap_sentry.summary import Skipped, Summary
 from tap_sentry.writer import SentryWriter, StateLines
 
@@ -87,10 +85,9 @@ class TapSentry(Tap):
         #: Paths that it has answered.
         self.answering_endpoints: set[str] = set()
         self._slugs: dict[tuple[str, str], str] = {}
-        #: Streams that were refused something for want of a scope, as far as is known.
-        self._doubtful: set[SentryStream] = set()
+        self.access = Access(self)
         if validate_config:
-            _check_token_type(config or {})
+            inputs.check_token(config or {})
         super().__init__(
             config=config,
             validate_config=validate_config,
@@ -278,88 +275,6 @@ class TapSentry(Tap):
         names = self.names(context or {})
         return " ".join(f"{kind} {name}" for kind, name in names.items()) or "its list"
 
-    def forbidden(
-        self,
-        stream: SentryStream,
-        context: Context | None,
-        error: errors.ForbiddenError,
-    ) -> None:
-        """Stop if the token lacks the scope for this; else skip.
-
-        Raises:
-            FatalAPIError: With the name of the missing scope.
-        """
-        needed = error.scopes
-        if error.is_unavailable_feature:
-            self.skip(stream, context, str(error), is_refusal=True)
-        elif self.token_scopes is None:
-            self._doubtful.add(stream)
-            if not context:
-                self._stop_for_scope(stream, needed)
-            reason = f"{error}; it needs the scope {' or '.join(needed)}"
-            self.skip(stream, context, reason, is_refusal=True)
-        elif not grants(self.token_scopes, needed):
-            had = ", ".join(sorted(self.token_scopes)) or "no scope at all"
-            msg = (
-                f"{stream.name} needs a token with the scope {' or '.join(needed)}; "
-                f"this one has {had}. Create one under {self._tokens_page}"
-            )
-            raise FatalAPIError(msg)
-        else:
-            self.skip(stream, context, str(error), is_refusal=True)
-
-    def check_refusals(self) -> None:
-        """Stop if all of an organization was refused, seemingly for want of a scope.
-
-        For servers that do not tell the scopes of a token. What was read with a scope
-        shows that the token has it.
-
-        Raises:
-            FatalAPIError: With the name of the scope.
-        """
-        for stream in sorted(self._doubtful, key=lambda stream: stream.name):
-            skipped = [x for x in self.summary.skipped if x.stream == stream.name]
-            if all(item.is_refusal for item in skipped):
-                self._stop_for_scope(stream, stream.needed_scopes)
-        self._doubtful.clear()
-
-    def _stop_for_scope(self, stream: SentryStream, needed: tuple[str, ...]) -> None:
-        shown = {
-            other.needed_scopes
-            for other in self.streams.values()
-            if isinstance(other, SentryStream)
-            and other.current_path in self.answering_endpoints
-        }
-        if stream.needed_scopes in shown or shown & {(scope,) for scope in needed}:
-            return
-        msg = (
-            f"{stream.name} was refused everything it asked for: it needs a token with "
-            f"the scope {' or '.join(needed)}, and this server does not tell whether "
-            f"this one has it. Create one under {self._tokens_page}"
-        )
-        raise FatalAPIError(msg)
-
-    @property
-    def _tokens_page(self) -> str:
-        return f"{self.settings.api_url}/settings/account/api/auth-tokens/"
-
-    @functools.cached_property
-    def token_scopes(self) -> frozenset[str] | None:
-        """The scopes of the token, if the server tells."""
-        try:
-            return self.asked_scopes
-        except (SingerSDKError, requests.RequestException):
-            return None
-
-    @functools.cached_property
-    def asked_scopes(self) -> frozenset[str] | None:
-        """The same: `auth.scopes` of `/api/0/`; raises what the request ends with."""
-        row = self.stream(Organizations).one("/", {}, records.decode_any)
-        try:
-            return frozenset(map(str, row["auth"]["scopes"]))
-        except (KeyError, TypeError):
-            return None
-
     def endpoint_is_missing(
         self, stream: SentryStream, path: str, error: Exception
     ) -> None:
@@ -403,7 +318,7 @@ class TapSentry(Tap):
         command = super().get_singer_command()
         for param in command.params:
             if isinstance(param.type, click.File):
-                param.type = _File()
+                param.type = inputs.File(cls.logger)
             if isinstance(param, click.Option) and param.name == "test":
                 param.help = (
                     "Say whether token, scopes, organizations and projects are right. "
@@ -444,8 +359,8 @@ class TapSentry(Tap):
             tap = cls(
                 config=config.config if config else {},
                 parse_env_config=bool(config and config.parse_env),
-                state=_read_json(state, "state"),
-                catalog=_read_catalog(catalog),
+                state=inputs.read_object(state, "state"),
+                catalog=inputs.read_catalog(catalog),
             )
         except ValueError as error:
             # The SDK reads numbers and lists in variables of the environment.
@@ -577,74 +492,9 @@ class _Stopped(BaseException):
         self.number = number
 
 
-class _File(click.File):
-    """A file of the command line; one that cannot be opened is told in a line."""
-
-    def fail(
-        self,
-        message: str,
-        param: click.Parameter | None = None,
-        ctx: click.Context | None = None,
-    ) -> NoReturn:
-        """End with code 1: 2 would be a wrong command line."""
-        del ctx
-        name = param.name if param else "input"
-        TapSentry.logger.error("The %s file cannot be read: %s", name, message)
-        sys.exit(1)
-
-
-def _read_json(file: IO[str] | None, what: str) -> Any:
-    """The object in a catalog or state file; None for an empty file.
-
-    Raises:
-        ConfigValidationError: If it is not JSON, or no object.
-    """
-    if not file:
-        return None
-    try:
-        text = file.read()
-        if not text.strip():
-            return None
-        found = json.loads(text)
-    except ValueError as error:
-        found, why = None, f"is not JSON ({error})"
-    else:
-        why = "does not hold an object"
-    if not isinstance(found, dict):
-        msg = f"The {what} file {file.name} {why}"
-        raise ConfigValidationError(msg, errors=[msg], schema={})
-    return found
-
-
-def _read_catalog(file: IO[str] | None) -> Catalog | None:
-    """The catalog in a file; None for an empty one.
-
-    Raises:
-        ConfigValidationError: If it is no Singer catalog.
-    """
-    found = _read_json(file, "catalog")
-    try:
-        return None if found is None else Catalog.from_dict(found)
-    except (KeyError, TypeError, AttributeError, ValueError):
-        msg = "The catalog file holds no Singer catalog: make one with --discover"
-        raise ConfigValidationError(msg, errors=[msg], schema={}) from None
-
-
 def now() -> datetime:
     """The instant of the call."""
     return datetime.now(UTC)
-
-
-def _check_token_type(config: object) -> None:
-    """Check the token before the SDK does, whose message would print it."""
-    token = config.get("auth_token") if isinstance(config, dict) else None
-    if token is not None and not isinstance(token, str):
-        msg = "The settings are wrong"
-        raise ConfigValidationError(
-            msg,
-            errors=["auth_token must be a text with a Sentry auth token"],
-            schema={},
-        )
 
 
 class BearerToken(AuthBase):

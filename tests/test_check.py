@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from tap_sentry.check import grants, meant
+from tap_sentry.access import grants
+from tap_sentry.check import meant
 from tap_sentry.settings import SETTINGS
 from tap_sentry.tap import TapSentry
 from tests.conftest import catalog_of

@@ -61,7 +61,7 @@ class Organizations(SentryStream):
             with self.tap.ahead.over(map(self.child_wants, contexts)) as done:
                 for row in rows:
                     yield row
-                    self.tap.check_refusals()
+                    self.tap.access.organization_is_done()
                     done()
 
     @functools.cached_property
