@@ -165,7 +165,7 @@ class SentryStream(RESTStream[str]):
     @property
     def url_base(self) -> str:
         """The address of the API."""
-        return f"{self.tap.settings.api_url}/api/0"
+        return str(self.tap.request.url)
 
     @property
     def authenticator(self) -> AuthBase:
@@ -324,12 +324,15 @@ class SentryStream(RESTStream[str]):
 
     # Requests -------------------------------------------------------------------------
 
-    def build_prepared_request(
-        self, *args: Any, **options: Any
-    ) -> requests.PreparedRequest:
-        """A request with the token. A session would only add what is not needed."""
-        options |= {"headers": self.tap.headers, "auth": self.authenticator}
-        return requests.Request(*args, **options).prepare()
+    def prepared(self, url: str, params: str = "") -> requests.PreparedRequest:
+        """A request with the token, for an address in which all is quoted.
+
+        `build_prepared_request` would quote, parse and merge all of it once more, which
+        takes ten times as long.
+        """
+        request = self.tap.request.copy()
+        request.url = f"{url}?{params}" if params else url
+        return request
 
     def send(self, request: requests.PreparedRequest) -> requests.Response:
         """Send a request; follow redirects only within the server."""
@@ -343,7 +346,7 @@ class SentryStream(RESTStream[str]):
             if origin(target) != origin(response.url):
                 break
             response.close()
-            request = self.build_prepared_request(method="GET", url=target)
+            request = self.prepared(requests.utils.requote_uri(target))
         return response
 
     def call(
@@ -358,11 +361,7 @@ class SentryStream(RESTStream[str]):
         if self.page_size_name and page_size:
             request.params[self.page_size_name] = page_size
         request.params |= query
-        prepared = self.build_prepared_request(
-            method="GET",
-            url=request.url,
-            params=request.encode_params(),
-        )
+        prepared = self.prepared(request.url, request.encode_params())
 
         def parse(response: requests.Response) -> Page:
             paginator = self.get_new_paginator()
@@ -421,9 +420,7 @@ class SentryStream(RESTStream[str]):
             SkippableAPIError: If it does not exist.
             MissingEndpointError: If the server has no such path.
         """
-        prepared = self.build_prepared_request(
-            method="GET", url=self.url(path, context)
-        )
+        prepared = self.prepared(self.url(path, context))
 
         def parse(response: requests.Response) -> Row:
             if decode is not None:

@@ -40,7 +40,7 @@ from tap_sentry.summary import Skipped, Summary
 from tap_sentry.writer import SentryWriter, StateLines
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from singer_sdk.helpers.capabilities import CapabilitiesEnum
 
@@ -161,11 +161,16 @@ class TapSentry(Tap):
         return session
 
     @functools.cached_property
-    def headers(self) -> Mapping[str, str]:
-        """The headers of every request, but for the token."""
+    def request(self) -> requests.PreparedRequest:
+        """A request for the address of the API: all others are copies of it."""
         agent = f"{self.name}/{self.plugin_version}"
         own = {"Accept": "application/json", "User-Agent": agent}
-        return {**requests.utils.default_headers(), **own}
+        return requests.Request(
+            "GET",
+            f"{self.settings.api_url}/api/0",
+            headers={**requests.utils.default_headers(), **own},
+            auth=self.authenticator,
+        ).prepare()
 
     @functools.cached_property
     def authenticator(self) -> BearerToken:
