@@ -16,7 +16,7 @@ import sys
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
-from tests.benchmarks.cases import CASES, Line, Options
+from tests.benchmarks.cases import CASES, Line, Options, measured
 
 
 def main() -> None:
@@ -41,11 +41,6 @@ def main() -> None:
         for case in arguments.case or CASES:
             for line in processes.submit(measured, case, options).result():
                 row(*cells(line))
-
-
-def measured(case: str, options: Options) -> list[Line]:
-    """The lines of a case."""
-    return list(CASES[case](options))
 
 
 def cells(line: Line) -> tuple[str, ...]:

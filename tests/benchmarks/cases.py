@@ -353,3 +353,8 @@ CASES: dict[str, Callable[[Options], Iterator[Line]]] = {
     "idle": idle,
     "discovery": discovery,
 }
+
+
+def measured(case: str, options: Options) -> list[Line]:
+    """The lines of a case."""
+    return list(CASES[case](options))
