@@ -337,8 +337,13 @@ class SentryStream(RESTStream[str]):
     def send(self, request: requests.PreparedRequest) -> requests.Response:
         """Send a request; follow redirects only within the server."""
         for _ in range(REDIRECTS):
-            response = self.requests_session.send(
-                request, timeout=self.timeout, allow_redirects=False, stream=True
+            session = self.requests_session
+            response = session.send(
+                request,
+                timeout=self.timeout,
+                allow_redirects=False,
+                stream=True,
+                proxies=session.proxies,
             )
             if not response.is_redirect:
                 break

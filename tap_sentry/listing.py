@@ -102,8 +102,10 @@ class Listing:
 
     def extend(self) -> None:
         """Ask for the next page if it is known and there is room again."""
-        with self._lock:
-            self._extend()
+        # Nearly never known: it is asked for as it becomes known, if there is room.
+        if self._next is not None:
+            with self._lock:
+                self._extend()
 
     def rows_if_complete(self) -> list[Row] | None:
         """All rows, if all pages are there."""

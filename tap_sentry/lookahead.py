@@ -60,7 +60,9 @@ class Slice:
 
     number: int
     wants: list[Iterator[Want | None]]
+    #: Its lists that were started and not taken yet.
     lists: dict[Hashable, Listing] = field(default_factory=dict)
+    #: All that were started or taken while it was read.
     known: set[Hashable] = field(default_factory=set)
 
 
@@ -71,6 +73,8 @@ class LookAhead:
         """Start with no plan: every list is started when it is needed."""
         self.budget = budget
         self._levels: list[deque[Slice]] = []
+        #: The slice of each list that was started and not taken yet.
+        self._owners: dict[Hashable, Slice] = {}
         self._slices = 0
         self._is_topping_up = False
 
@@ -89,7 +93,8 @@ class LookAhead:
         self._levels.append(level)
 
         def done() -> None:
-            for listing in level.popleft().lists.values():
+            for key, listing in level.popleft().lists.items():
+                del self._owners[key]
                 listing.drop()
 
         try:
@@ -101,25 +106,19 @@ class LookAhead:
 
     def take(self, want: Want) -> Listing:
         """The list that is wanted, started if it was not yet."""
-        listing: Listing | None = None
+        owner = self._owners.pop(want.key, None)
+        listing = owner.lists.pop(want.key) if owner else want.make()
         for level in self._levels:
             if level:
-                started = level[0].lists.pop(want.key, None)
-                listing = started if listing is None else listing
                 level[0].known.add(want.key)
-        if listing is None:
-            listing = want.make()
         listing.take()
         self.top_up()
         return listing
 
     def peek(self, key: Hashable) -> list[Row] | None:
         """The rows of a list that was started and not taken, once all are there."""
-        for level in self._levels:
-            for part in level:
-                if key in part.lists:
-                    return part.lists[key].rows_if_complete()
-        return None
+        owner = self._owners.get(key)
+        return owner.lists[key].rows_if_complete() if owner else None
 
     def top_up(self) -> None:
         """Start the lists that there is room for."""
@@ -156,6 +155,7 @@ class LookAhead:
                 listing = want.make()
                 listing.start(order=(part.number,))
                 part.lists[want.key] = listing
+                self._owners[want.key] = part
                 return listing
             else:
                 part.wants.remove(wants)
@@ -164,7 +164,7 @@ class LookAhead:
     def _is_known(self, part: Slice, key: Hashable) -> bool:
         """Whether a list was started before; remember that it is now."""
         slices = [part, *(level[0] for level in self._levels if level)]
-        is_known = any(key in slice_.known for slice_ in slices)
+        is_known = key in self._owners or any(key in part.known for part in slices)
         for slice_ in slices:
             slice_.known.add(key)
         return is_known

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from singer_sdk.helpers.capabilities import CapabilitiesEnum
+    from urllib3.connectionpool import ConnectionPool
 
     from tap_sentry.client import Context
     from tap_sentry.progress import Terminal
@@ -149,7 +150,7 @@ class TapSentry(Tap):
     def session(self) -> requests.Session:
         """The connections to the server."""
         session = requests.Session()
-        adapter = HTTPAdapter(pool_maxsize=self.settings.concurrency)
+        adapter = OneServer(pool_maxsize=self.settings.concurrency)
         session.mount("https://", adapter)
         session.mount("http://", adapter)
         # `Session.send` does not look at REQUESTS_CA_BUNDLE by itself.
@@ -500,6 +501,21 @@ class _Stopped(BaseException):
 def now() -> datetime:
     """The instant of the call."""
     return datetime.now(UTC)
+
+
+class OneServer(HTTPAdapter):
+    """Sends all requests to one server, whose connections are looked up once."""
+
+    _connections: ConnectionPool | None = None
+
+    def get_connection_with_tls_context(
+        self, *args: Any, **options: Any
+    ) -> ConnectionPool:
+        """The connections to the server; `requests` looks them up each time."""
+        if self._connections is None:
+            found = super().get_connection_with_tls_context(*args, **options)
+            self._connections = found
+        return self._connections
 
 
 class BearerToken(AuthBase):

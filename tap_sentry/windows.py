@@ -125,7 +125,7 @@ def parse_instant(text: str) -> datetime:
 
 def to_text(instant: datetime) -> str:
     """Write an instant as every Sentry reads it, in whole seconds."""
-    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{instant.astimezone(UTC).isoformat(timespec='seconds')[:19]}Z"
 
 
 def floor(instant: datetime, step: timedelta) -> datetime:

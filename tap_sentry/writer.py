@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from singer_sdk.contrib.msgspec import MsgSpecWriter
+from singer_sdk.contrib.msgspec import MsgSpecWriter, serialize_jsonl
 from singer_sdk.singerlib import SchemaMessage, StateMessage
 
 if TYPE_CHECKING:
@@ -52,6 +53,14 @@ class SentryWriter(MsgSpecWriter):
         if len(self._buffer) >= BUFFER or isinstance(message, StateMessage):
             self.flush()
         self._stop_now()
+
+    def serialize_message(self, message: Message) -> bytearray:
+        """One line. `to_dict` would copy all that is in a state or schema first."""
+        if not isinstance(message, (SchemaMessage, StateMessage)):
+            return super().serialize_message(message)
+        names = [field.name for field in dataclasses.fields(message)]
+        values = {name: getattr(message, name) for name in names}
+        return serialize_jsonl({k: v for k, v in values.items() if v is not None})
 
     def stop(self, reason: BaseException) -> None:
         """Raise in the main thread: at once while it waits, else between lines.
