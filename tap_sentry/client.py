@@ -7,7 +7,7 @@ import functools
 import logging
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar, cast
 from urllib.parse import quote, urljoin, urlsplit
 
 import requests
@@ -40,14 +40,13 @@ if TYPE_CHECKING:
     from tap_sentry.tap import TapSentry
 
 Context: TypeAlias = "Mapping[str, Any]"
+T = TypeVar("T")
 
 #: Columns that the tap adds, whatever a server sends under their names.
 ADDED = frozenset({"organization_id", "project_id", "team_id", "issue_id"})
 
 #: Bytes of a body that are read at once.
 CHUNK = 16 << 20
-#: What a page is taken for that does not tell its size.
-PAGE_BYTES = 100_000
 #: Hops within the server that are followed, such as those of a renamed project.
 REDIRECTS = 5
 
@@ -268,7 +267,10 @@ class SentryStream(RESTStream[str]):
         if self.is_missing(response):
             raise errors.MissingEndpointError(message)
         if response.is_redirect:
-            target = urljoin(response.url, response.headers["Location"])
+            target = target_of(response)
+            if target is None:
+                msg = f"GET {at}: it redirects to no address"
+                raise RetriableAPIError(msg, response)
             if origin(target) == origin(response.url):
                 msg = f"GET {at}: it redirects without an end"
                 raise RetriableAPIError(msg, response)
@@ -312,6 +314,8 @@ class SentryStream(RESTStream[str]):
             RetriableAPIError: If it is damaged.
         """
         body = b"".join(response.iter_content(CHUNK))
+        # What it takes in memory: on the way it may have been compressed.
+        response.headers["Content-Length"] = str(len(body))
         try:
             return decode(body)
         except records.DamagedBodyError:
@@ -347,8 +351,8 @@ class SentryStream(RESTStream[str]):
             )
             if not response.is_redirect:
                 break
-            target = urljoin(response.url, response.headers["Location"])
-            if origin(target) != origin(response.url):
+            target = target_of(response)
+            if target is None or origin(target) != origin(response.url):
                 break
             response.close()
             request = self.prepared(requests.utils.requote_uri(target))
@@ -371,7 +375,7 @@ class SentryStream(RESTStream[str]):
         def parse(response: requests.Response) -> Page:
             paginator = self.get_new_paginator()
             rows = list(self.parse_response(response))
-            size = int(response.headers.get("Content-Length") or PAGE_BYTES)
+            size = int(response.headers["Content-Length"])
             following = (
                 paginator.get_next(response) if paginator.has_more(response) else None
             )
@@ -504,12 +508,30 @@ class SentryStream(RESTStream[str]):
         Raises:
             SkippableAPIError: If this list is missing while others of its kind are not.
         """
-        self.check_endpoint()
-        path = self.current_path
-        try:
+
+        def read() -> Iterator[Page]:
+            path = self.current_path
             for page in self.tap.ahead.take(self.want(context, make, part)):
                 self.tap.answering_endpoints.add(path)
                 yield page
+
+        yield from self.falling_back(context, read)
+
+    def falling_back(
+        self, context: Context | None, read: Callable[[], Iterator[T]]
+    ) -> Iterator[T]:
+        """What `read` gives; with the fallback, if this server lacks the path in use.
+
+        Raises:
+            MissingEndpointError: If it has neither.
+            SkippableAPIError: If it lacks one list while it has others of the kind.
+        """
+        path = self.current_path
+        if path in self.tap.missing_endpoints:
+            msg = f"this server does not have {path}"
+            raise errors.MissingEndpointError(msg)
+        try:
+            yield from read()
         except Exception as error:
             if path in self.tap.answering_endpoints:
                 if isinstance(error, errors.MissingEndpointError):
@@ -518,17 +540,7 @@ class SentryStream(RESTStream[str]):
             if not self.falls_back(error, context):
                 raise
             self.tap.endpoint_is_missing(self, path, error)
-            yield from self.pages(context, make, part)
-
-    def check_endpoint(self) -> None:
-        """Ask no more for what this server turned out to lack.
-
-        Raises:
-            MissingEndpointError: If it lacks the path in use.
-        """
-        if self.current_path in self.tap.missing_endpoints:
-            msg = f"this server does not have {self.current_path}"
-            raise errors.MissingEndpointError(msg)
+            yield from self.falling_back(context, read)
 
     @property
     def keeps_state(self) -> bool:
@@ -692,10 +704,20 @@ class NamedStream(SentryStream):
         return {**(context or {}), f"{self.kind}_id": id_and_slug(record)[0]}
 
 
-def origin_of(location: str) -> str:
-    """Where a redirect leads, without path and query."""
-    parts = urlsplit(location)
-    return f"{parts.scheme}://{parts.netloc}"
+def target_of(response: requests.Response) -> str | None:
+    """Where a redirect leads; None if that is no address."""
+    try:
+        target = urljoin(response.url, response.headers["Location"])
+        origin(target)
+    except ValueError:
+        return None
+    return target
+
+
+def origin_of(url: str) -> str:
+    """Scheme, host and port as they may stand in a message: without a password."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
 def origin(url: str) -> tuple[str, str | None, int | None]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import queue
 import threading
 import time
 from collections import Counter
@@ -94,16 +95,14 @@ class Fetcher:
         self._sequence = itertools.count()
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)
-        self._answer = threading.Condition(self._lock)
+        #: One for each answer that the main thread has not heard of.
+        self._answers: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._ready: dict[str, list[tuple[tuple[int, ...], int, Call[object]]]] = {}
         self._delayed: list[tuple[float, int, Call[object]]] = []
         self._gates: dict[str, limits.Gate] = {}
         self._brown_outs: dict[str, float] = {}
         self._threads: set[threading.Thread] = set()
         self._idling = 0
-        #: Answers so far, and those that the main thread knows of.
-        self._arrivals = 0
-        self._seen = 0
         self._closed = False
 
     def submit(self, call: Call[T]) -> Future[T]:
@@ -131,12 +130,13 @@ class Fetcher:
         """
         if not future.done():
             with self._waiting():
+                self.meanwhile()
                 while not future.done():
+                    # No lock is held: a signal may end the wait.
+                    self._answers.get()
+                    while not self._answers.empty():
+                        self._answers.get()
                     self.meanwhile()
-                    with self._lock:
-                        if not future.done() and self._arrivals == self._seen:
-                            self._answer.wait()
-                        self._seen = self._arrivals
         return future.result()
 
     def gates_of(
@@ -162,7 +162,7 @@ class Fetcher:
             except Exception as error:  # noqa: BLE001 - the main thread waits for it
                 if not call.future.done():
                     call.future.set_exception(error)
-                self._tell()
+                self._answers.put(None)
 
     def _enqueue(self, call: Call[T]) -> None:
         entry = (call.order, next(self._sequence), call)
@@ -222,7 +222,7 @@ class Fetcher:
             self._done(call, received)
             # Not under the lock: what waits for the future may submit the next call.
             call.future.set_result(result)
-            self._tell()
+            self._answers.put(None)
 
     def _done(
         self,
@@ -245,16 +245,11 @@ class Fetcher:
         delay = self._delay(call, error, received)
         if delay is None:
             call.future.set_exception(error)
-            self._tell()
+            self._answers.put(None)
             return
         with self._lock:
             due = (time.time() + delay, next(self._sequence), call)
             heapq.heappush(self._delayed, due)  # type: ignore[misc]
-
-    def _tell(self) -> None:
-        with self._lock:
-            self._arrivals += 1
-            self._answer.notify_all()
 
     def _delay(
         self, call: Call[T], error: Exception, received: limits.Limits | None

@@ -197,6 +197,9 @@ class Gate:
         else:
             seconds = 0.0
         if seconds <= 0:
+            # All that were under way are refused together: they wait together.
+            seconds = self.closed_until - now
+        if seconds <= 0:
             seconds = next(self._delays)
         elif limits.retry_after is None and seconds > LONGEST_WINDOW:
             seconds = LONGEST_WINDOW

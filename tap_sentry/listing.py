@@ -121,23 +121,26 @@ class Listing:
             Exception: What the request for a page ended with.
         """
         self.take()
-        while self._held:
-            future = self._held[0]
-            try:
-                page = self._fetcher.result(future)
-            except (RetriableAPIError, requests.RequestException) as error:
-                if not self._ask_for_less(error):
-                    raise
-                continue
-            with self._lock:
-                self._follow(future)
-                self._release(self._held.popleft())
-                self._extend()
-            yield page
+        try:
+            while self._held:
+                future = self._held[0]
+                try:
+                    page = self._fetcher.result(future)
+                except (RetriableAPIError, requests.RequestException) as error:
+                    if not self._ask_for_less(error):
+                        raise
+                    continue
+                with self._lock:
+                    self._follow(future)
+                    self._release(self._held.popleft())
+                    self._extend()
+                yield page
+        finally:
+            self.drop()
 
     def _ask(self, cursor: str | None, *, tries: int = 0) -> None:
-        self._asked, self._next = cursor, None
         call = self._call(cursor, self._page_sizes[0])
+        self._asked, self._next = cursor, None
         call.tries, call.order = tries, self._order
         self._budget.hold(1, 0)
         future = self._fetcher.submit(call)

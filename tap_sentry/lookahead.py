@@ -32,18 +32,19 @@ class Budget:
         self.most_pages = 6 * concurrency
         self.most_lists = 2 * concurrency
         self._lock = threading.Lock()
-        self._pages = 0
-        self._bytes = 0
+        #: Pages that are held, and the bytes of those that have arrived.
+        self.pages = 0
+        self.size = 0
 
     def hold(self, pages: int, size: int) -> None:
         """Count pages that were asked for or have arrived; negative when read."""
         with self._lock:
-            self._pages += pages
-            self._bytes += size
+            self.pages += pages
+            self.size += size
 
     def has_room(self) -> bool:
         """Whether one more page may be asked for ahead of time."""
-        return self._pages < self.most_pages and self._bytes < MOST_BYTES
+        return self.pages < self.most_pages and self.size < MOST_BYTES
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ class LookAhead:
             return
         self._is_topping_up = True
         try:
-            for level in reversed(self._levels):
+            for depth, level in reversed([*enumerate(self._levels)]):
                 distant = 0
                 for index, part in enumerate(level):
                     for listing in list(part.lists.values()):
@@ -135,7 +136,8 @@ class LookAhead:
                     if index > 1:
                         distant += len(part.lists)
                     while self.budget.has_room() and distant < self.budget.most_lists:
-                        started = self._start_one(part)
+                        # What hangs on the present slice comes before the next one.
+                        started = self._start_one(part, (-depth, part.number))
                         if started is None:
                             break
                         distant += index > 1
@@ -144,7 +146,7 @@ class LookAhead:
         finally:
             self._is_topping_up = False
 
-    def _start_one(self, part: Slice) -> Listing | None:
+    def _start_one(self, part: Slice, order: tuple[int, ...]) -> Listing | None:
         """Start the next list that a slice wants; None if there is none for now."""
         for wants in list(part.wants):
             for want in wants:
@@ -153,7 +155,7 @@ class LookAhead:
                 if self._is_known(part, want.key):
                     continue
                 listing = want.make()
-                listing.start(order=(part.number,))
+                listing.start(order)
                 part.lists[want.key] = listing
                 self._owners[want.key] = part
                 return listing

@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 import time
 from collections import Counter
 from contextlib import nullcontext
@@ -23,7 +24,12 @@ import requests
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 from singer_sdk import Tap
-from singer_sdk.exceptions import ConfigValidationError, FatalAPIError, SingerSDKError
+from singer_sdk.exceptions import (
+    ConfigValidationError,
+    FatalAPIError,
+    MappingError,
+    SingerSDKError,
+)
 from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
 from singer_sdk.tap_base import CliTestOptionValue
 
@@ -368,7 +374,13 @@ class TapSentry(Tap):
                 state=inputs.read_object(state, "state"),
                 catalog=inputs.read_catalog(catalog),
             )
+        except MappingError as error:
+            msg = "The settings are wrong"
+            said = [f"stream_maps: {error}"]
+            raise ConfigValidationError(msg, errors=said, schema={}) from None
         except ValueError as error:
+            if not (config and config.parse_env):
+                raise
             # The SDK reads numbers and lists in variables of the environment.
             msg = f"A TAP_SENTRY_ variable of the environment is wrong: {error}"
             raise ConfigValidationError(msg, errors=[msg], schema={}) from None
@@ -466,8 +478,11 @@ class TapSentry(Tap):
         return 1
 
     def _on_signal(self, number: int, frame: object) -> None:
-        """End the run, but not within a line."""
+        """End the run, but not within a line; unless nobody reads that line."""
         del frame
+        timer = threading.Timer(PATIENCE, os._exit, [128 + number])
+        timer.daemon = True
+        timer.start()
         self.writer.stop(_Stopped(number))
 
     def write_final_state(self) -> None:
@@ -479,6 +494,8 @@ class TapSentry(Tap):
 #: Where the value of `--test` is kept until the tap is made.
 TEST = "tap_sentry.test"
 STOPPING = (signal.SIGTERM, signal.SIGINT)
+#: Seconds that a target has to take what is left, once a signal has come.
+PATIENCE = 4.0
 
 
 @dataclass(frozen=True)

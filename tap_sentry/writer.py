@@ -39,6 +39,7 @@ class SentryWriter(MsgSpecWriter):
         #: Bytes of all lines so far.
         self.written = 0
         self._is_busy = True
+        self._is_stopped = False
         self._stop: BaseException | None = None
 
     def write_message(self, message: Message) -> None:
@@ -66,7 +67,11 @@ class SentryWriter(MsgSpecWriter):
         """Raise in the main thread: at once while it waits, else between lines.
 
         For signal handlers, so that no line is cut and no state is ahead of the lines.
+        The first reason ends the run; a second one would cut its end short.
         """
+        if self._is_stopped:
+            return
+        self._is_stopped = True
         self._stop = reason
         if not self._is_busy:
             self._stop_now()

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import gzip
 import io
 import itertools
 import json
@@ -661,6 +662,7 @@ class SentrySimulator:
         rate_limits: Mapping[str, Limit] | None = None,
         latency: float = 0,
         link_base: str | None = None,
+        is_compressing: bool = False,
     ) -> None:
         #: Tells the time of the server; a test may replace it.
         self.clock = clock or (lambda: datetime.now(UTC))
@@ -675,6 +677,7 @@ class SentrySimulator:
         self.latency = latency
         #: The server that `Link` headers name, if not this one.
         self.link_base = link_base
+        self.is_compressing = is_compressing
         self.requests: list[Request] = []
         #: Requests per path template, and how many of each were under way at most.
         self.counts: Counter[str] = Counter()
@@ -709,6 +712,9 @@ class SentrySimulator:
                 self.refused += answer.status == 429
         finally:
             self._end(call)
+        if self.is_compressing and not answer.mishap:
+            more = {**answer.headers, "Content-Encoding": "gzip"}
+            answer = replace(answer, body=gzip.compress(answer.body), headers=more)
         date = format_datetime(self.clock(), usegmt=True)
         length = str(len(answer.body))
         body = b"" if method == "HEAD" else answer.body

@@ -479,8 +479,8 @@ def main() -> int:
     for note in figures.notes:
         sys.stderr.write(f"{note}\n")
     sys.stdout.write(f"{figures}\n")
-    is_good = figures.mixtures and not (figures.lost or figures.wrong or figures.notes)
-    return 0 if is_good else 1
+    bad = figures.lost or figures.wrong or figures.beyond or figures.notes
+    return 0 if figures.mixtures and not bad else 1
 
 
 if __name__ == "__main__":

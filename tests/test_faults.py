@@ -934,6 +934,32 @@ def test_redirects_without_an_end_are_tried_again(sentry, times, caplog):
         check_undisturbed(run, streams)
 
 
+@pytest.mark.parametrize("location", ["http://[::1", "http://e.org:99999/"])
+def test_a_redirect_to_no_address_costs_one_project(sentry, location, caplog):
+    """As any other answer that makes no sense."""
+    place = "projects/acme/shop/events/"
+    sentry.fault(302, times=None, when=at(place), location=location)
+
+    run = sync(sentry, "project_events")
+
+    assert run.code == 0
+    assert len(run.skipped) == 1
+    assert "it redirects to no address" in told(caplog)
+    check_covered(sentry, run, ("project_events",))
+
+
+def test_a_password_in_a_redirect_is_not_shown(sentry, caplog):
+    """It is somebody's secret too."""
+    location = "https://user:hunter2@login.example.com/sso"
+    sentry.fault(302, times=None, location=location)
+
+    run = sync(sentry, "organizations")
+
+    assert run.code == 1
+    assert "redirects to https://login.example.com, which" in told(caplog)
+    assert "hunter2" not in told(caplog)
+
+
 @pytest.mark.parametrize("location", ["https://login.example.com/sso?a=b", "//e.org"])
 @pytest.mark.parametrize("after", [0, 1, 2])
 @pytest.mark.parametrize(

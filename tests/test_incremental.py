@@ -13,6 +13,7 @@ from itertools import pairwise
 import pytest
 from click.testing import CliRunner
 
+from tap_sentry.fetching import TRIES
 from tap_sentry.state import Scan
 from tap_sentry.tap import TapSentry
 from tap_sentry.windows import BEGINNING, Window
@@ -460,6 +461,30 @@ def test_a_sweep_that_was_cut_short_is_made_again(clock, small):
     third = tap("project_issues", state=second.state)
 
     assert broken.code == 1
+    found = [len(output.records("project_issues")) for output in (broken, second)]
+    assert found == [2, 3]
+    assert third.records("project_issues") == []
+
+
+def test_a_sweep_that_missed_a_project_is_made_again(clock, small):
+    """A change of status would be overlooked for another day."""
+    sentry = small(projects=3)
+    for number in range(3):
+        fill(sentry, [NOW - 9 * DAY], f"shop-{number}")
+    first = tap("project_issues")
+    clock.go(days=2)
+    missed = sentry.project("shop-1").id
+    sentry.fault(
+        "short", times=TRIES, when=lambda r: missed in r.params.get("project", ())
+    )
+
+    broken = tap("project_issues", state=first.state)
+    clock.go(minutes=1)
+    second = tap("project_issues", state=broken.state)
+    clock.go(minutes=1)
+    third = tap("project_issues", state=second.state)
+
+    assert broken.code == 0
     found = [len(output.records("project_issues")) for output in (broken, second)]
     assert found == [2, 3]
     assert third.records("project_issues") == []

@@ -366,12 +366,26 @@ def test_a_refusal_that_names_no_time_is_backed_off_from(said, monkeypatch):
     monkeypatch.setattr(limits, "FIRST_DELAY", 1.0)
     monkeypatch.setattr(limits, "LONGEST_DELAY", 60.0)
     gate = Gate()
-    waits = [gate.close(read(said, NOW), NOW) for _ in range(9)]
+    waits: list[float] = []
+    now = NOW
+    for _ in range(9):
+        waits.append(gate.close(read(said, now), now))
+        now += waits[-1] + 1
 
     assert all(
         longest / 2 <= wait <= longest
         for wait, longest in zip(waits, [1, 2, 4, 8, 16, 32, 60, 60, 60], strict=True)
     )
+
+
+def test_refusals_that_come_together_are_one(monkeypatch):
+    """Eight requests were under way; the limit is waited for once."""
+    monkeypatch.setattr(limits, "FIRST_DELAY", 1.0)
+    gate = Gate()
+    waits = [gate.close(read({}, NOW), NOW + number / 100) for number in range(8)]
+
+    assert max(waits) == waits[0]
+    assert gate.closed_until == pytest.approx(NOW + waits[0])
 
 
 def test_a_reset_an_hour_ahead_is_a_wrong_clock():

@@ -15,6 +15,8 @@ import pytest
 import requests
 
 from tap_sentry.fetching import Call, Fetcher
+from tap_sentry.listing import Page
+from tap_sentry.lookahead import Budget
 from tests.conftest import NOW, Output, catalog_of, run
 from tests.organization import Builder, generated
 from tests.simulator import TOKEN, Limit, SentrySimulator
@@ -22,6 +24,8 @@ from tests.simulator import TOKEN, Limit, SentrySimulator
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from concurrent.futures import Future
+
+    from tap_sentry.records import Row
 
 #: Longer than any answer of the simulator takes.
 WAIT = timedelta(seconds=0.3)
@@ -200,3 +204,48 @@ def test_a_wait_for_a_limit_holds_no_place_of_other_requests() -> None:
 
     assert gaps
     assert others
+
+
+def test_lists_that_break_off_give_their_place_back(
+    sentry: SentrySimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else, after some of them, nothing would be asked for ahead of time any more."""
+    budgets: list[Budget] = []
+
+    def budget(concurrency: int) -> Budget:
+        budgets.append(Budget(concurrency))
+        return budgets[0]
+
+    monkeypatch.setattr("tap_sentry.fetching.Budget", budget)
+    sentry.fault(403, times=None, when=lambda r: "user-feedback" in r.path)
+    with sentry.served():
+        read(sentry, 2)
+
+    assert [(budget.pages, budget.size) for budget in budgets] == [(0, 0)]
+
+
+def test_what_is_held_is_counted_as_it_is_in_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Sentry compresses its answers: the length on the way is a tenth of that."""
+    sizes: list[int] = []
+
+    def page(rows: list[Row], cursor: str | None, size: int) -> Page:
+        sizes.append(size)
+        return Page(rows, cursor, size)
+
+    monkeypatch.setattr("tap_sentry.client.Page", page)
+    outputs = []
+    for is_compressing in (False, True):
+        simulator = SentrySimulator(
+            generated(organizations=1, projects=1, issues=4, events=90, now=NOW),
+            clock=lambda: NOW,
+            is_compressing=is_compressing,
+        )
+        with simulator.served():
+            config = {"auth_token": TOKEN, "api_url": simulator.url, "concurrency": 1}
+            outputs.append(run(config, catalog_of("project_events")))
+
+    half = len(sizes) // 2
+    assert len(outputs[0].records("project_events")) > 50
+    assert sizes[:half] == sizes[half:]

@@ -324,6 +324,14 @@ WRONG = [
     ],
     ({"concurrency": 33}, "concurrency must be from 1 to 32, not 33"),
     ({"request_timeout": 3601}, "request_timeout must be from 1 to 3600"),
+    # Stream maps
+    *[
+        ({"stream_maps": {"projects": wrong}}, "stream_maps")
+        for wrong in (
+            *({"a": "int(("}, {"__filter__": "x y"}, {"__key_properties__": ["a"]}),
+            *(5, {"a": 5}),
+        )
+    ],
     # Files
     *[({"ca_bundle": value}, "ca_bundle") for value in (5, True, "", " ")],
     ({"ca_bundle": "no/such/file.pem"}, "ca_bundle: there is no file no/such/file.pem"),

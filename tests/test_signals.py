@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
+import termios
 import time
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -192,8 +194,14 @@ def test_a_signal_ends_a_tap_between_start_and_run(monkeypatch):
     assert ended.value.code == 128 + signal.SIGTERM
 
 
-def test_more_signals_do_not_cut_the_end_short(sentry, tmp_path, monkeypatch):
-    """Somebody presses Ctrl-C again and again."""
+@pytest.mark.parametrize("gap", [0, 0.0005, 0.001, 0.002])
+@pytest.mark.parametrize(
+    "numbers", [[signal.SIGINT] * 5, [signal.SIGINT, signal.SIGTERM]]
+)
+def test_more_signals_do_not_cut_the_end_short(
+    sentry, tmp_path, monkeypatch, numbers, gap
+):
+    """Somebody presses Ctrl-C again and again, or what runs the tap ends it too."""
     sentry.fault(
         "hang",
         times=None,
@@ -203,15 +211,39 @@ def test_more_signals_do_not_cut_the_end_short(sentry, tmp_path, monkeypatch):
     with started(sentry, tmp_path, *STREAMS) as process:
         wait_for(lambda: sentry.injected["hang"] > 0)
         time.sleep(0.3)
-        for _ in range(5):
-            process.send_signal(signal.SIGINT)
-            time.sleep(0.002)
+        for number in numbers:
+            process.send_signal(number)
+            time.sleep(gap)
         run, said, seconds = ended(process)
 
-    assert run.code == 128 + signal.SIGINT
+    # Signals that come at once are handled in the order of their numbers.
+    assert run.code - 128 in numbers
     assert seconds < SOON
     assert "Traceback" not in said
+    assert "defect" not in said
     check_state(sentry, run, monkeypatch)
+
+
+def test_a_signal_ends_a_tap_whose_target_reads_no_more(sentry, tmp_path):
+    """The pipe is full: no final STATE can be written, and no line be finished."""
+    with started(sentry, tmp_path) as process:
+        assert process.stdout
+        pipe = process.stdout.fileno()
+        size = 0
+        while size == 0 or unread(pipe) > size:
+            size = unread(pipe)
+            time.sleep(1)
+        start = time.monotonic()
+        process.terminate()
+        code = process.wait(PATIENCE)
+
+    assert code == 128 + signal.SIGTERM
+    assert time.monotonic() - start < SOON
+
+
+def unread(pipe: int) -> int:
+    """The bytes that somebody wrote into a pipe and nobody read yet."""
+    return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
 def test_a_signal_ends_a_run_that_waits_for_a_limit(sentry, tmp_path, monkeypatch):

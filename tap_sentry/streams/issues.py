@@ -17,6 +17,7 @@ from singer_sdk.exceptions import (
 )
 
 from tap_sentry import errors, records
+from tap_sentry.client import id_and_slug
 from tap_sentry.schemas import ANY_OBJECT, ANY_OBJECTS
 from tap_sentry.state import Scan
 from tap_sentry.streams.projects import OrganizationProjects
@@ -106,6 +107,8 @@ class ProjectIssues(WindowedStream):
         super().__init__(tap)
         self._listed: dict[object, set[int]] = {}
         self._failure: Exception | None = None
+        #: Organizations with a project whose issues could not be read this time.
+        self._unread: set[object] = set()
 
     # Once for each project ------------------------------------------------------------
 
@@ -119,6 +122,8 @@ class ProjectIssues(WindowedStream):
         self._failure = None
         if self.selected:
             yield from super().get_records(context)
+        if isinstance(self._failure, PASSING):
+            self._unread.add((context or {}).get("organization_id"))
         for child in self.child_streams:
             if child.selected:
                 with contextlib.suppress(
@@ -149,7 +154,8 @@ class ProjectIssues(WindowedStream):
 
     def organization_is_done(self, organization: str) -> None:
         """Keep when all issues of an organization were read."""
-        if self.selected and self.keeps_state and self.is_refresh_due(organization):
+        is_read = self.selected and organization not in self._unread
+        if is_read and self.keeps_state and self.is_refresh_due(organization):
             end = self.tap.settings.end
             self.tap.bookmarks.refresh(self.name, organization, end)
 
@@ -297,14 +303,31 @@ class ProjectIssues(WindowedStream):
     def looked_up(self) -> dict[str, list[int]]:
         """The issues of the setting `issue_ids`, by the id of their project."""
         found: dict[str, list[int]] = {}
+        projects = {
+            id_and_slug(row)[0]
+            for organization in self.tap.organization_ids
+            for row in self.tap.stream(OrganizationProjects).rows_of(organization)
+        }
+        stream = next(
+            child
+            for child in self.child_streams
+            if isinstance(child, WindowedStream) and child.selected
+        )
         for issue in dict.fromkeys(self.tap.settings.issue_ids):
-            row = self.look_up(issue)
-            if row is None:
-                reason = "there is no such issue in the organizations of this run"
-                self.tap.skip(self, {"issue_id": issue}, reason)
+            one = {"issue_id": issue}
+            try:
+                row = self.look_up(issue)
+            except errors.ForbiddenError as error:
+                self.tap.access.refused(stream, one, error)
+            except (SkippableAPIError, *PASSING) as error:
+                self.tap.skip(stream, one, errors.reason(error))
             else:
-                project = records.value(row.get("project")) or {}
-                found.setdefault(str(project.get("id")), []).append(int(issue))
+                project = str((records.value(row.get("project")) or {}).get("id"))
+                if project in projects:
+                    found.setdefault(project, []).append(int(issue))
+                else:
+                    reason = "it is of a project that this run does not read"
+                    self.tap.skip(stream, one, reason)
         return found
 
     @functools.cached_property
@@ -316,26 +339,33 @@ class ProjectIssues(WindowedStream):
             return False
         return True
 
-    def look_up(self, issue: str) -> Row | None:
-        """An issue, if one of the organizations has it."""
-        missing = None
-        for path in (
-            "/organizations/{organization}/issues/{issue}/",
-            "/issues/{issue}/",
-        ):
+    def look_up(self, issue: str) -> Row:
+        """An issue of one of the organizations.
+
+        Raises:
+            ForbiddenError: If it is refused.
+            MissingEndpointError: If this server cannot look up an issue.
+            SkippableAPIError: If there is no such issue.
+        """
+        missing: Exception = SkippableAPIError(
+            "there is no such issue in the organizations of this run"
+        )
+        one = {"issue_id": issue}
+        try:
             for organization in self.tap.organization_ids:
-                context = {"organization_id": organization, "issue_id": issue}
+                context = {"organization_id": organization, **one}
                 try:
-                    return self.one(path, context)
+                    return self.one(
+                        "/organizations/{organization}/issues/{issue}/", context
+                    )
                 except SkippableAPIError:
-                    missing = None
-                except errors.MissingEndpointError as error:
+                    continue
+                except errors.ForbiddenError as error:
                     missing = error
-                    break
-            if missing is None:
-                return None
-        msg = "this server cannot look up an issue"
-        raise errors.MissingEndpointError(msg) from missing
+        except errors.MissingEndpointError:
+            # As old servers do it, whatever the organization.
+            return self.one("/issues/{issue}/", one)
+        raise missing
 
     # What servers do otherwise --------------------------------------------------------
 
@@ -377,13 +407,15 @@ LIFETIME = ("count", "userCount", "firstSeen", "lastSeen")
 #: Rows a page where only the head of a list is looked at once more.
 HEAD = (25,)
 
+#: What a request ends with that may succeed in the next run.
+PASSING = (RetriableAPIError, requests.RequestException)
+
 #: What a list of issues may end with while the run goes on.
 SKIPPED = (
     errors.ForbiddenError,
     errors.MissingEndpointError,
     SkippableAPIError,
-    RetriableAPIError,
-    requests.RequestException,
+    *PASSING,
 )
 
 

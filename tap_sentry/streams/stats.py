@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from singer_sdk import typing as th
-from singer_sdk.exceptions import RetriableAPIError, SkippableAPIError
+from singer_sdk.exceptions import RetriableAPIError
 
 from tap_sentry import errors, records
 from tap_sentry.client import SentryStream
@@ -78,23 +78,13 @@ class EventCounts(SentryStream):
         context = context or {}
         self._current = context[self.key_column]
         with self.skipping(context):
-            path = self.current_path
-            try:
-                yield from self.read(context)
-            except Exception as error:
-                if path in self.tap.answering_endpoints:
-                    if isinstance(error, errors.MissingEndpointError):
-                        raise SkippableAPIError(*error.args) from error
-                    raise
-                is_known = path in self.tap.missing_endpoints
-                if is_known or not self.falls_back(error, context):
-                    raise
-                self.tap.endpoint_is_missing(self, path, error)
-                yield from self.read(context)
+            if self.is_v2 and any(self.windows(context)):
+                # A list of projects that fails says nothing of the counts.
+                self.projects(context)
+            yield from self.falling_back(context, lambda: self.read(context))
 
     def read(self, context: Context) -> Iterator[Row]:
         """The counts, with a STATE after each request."""
-        self.check_endpoint()
         resolution = self.tap.settings.stats_resolution
         for stats, window in self.windows(context):
             for part in split(window, self.longest):
@@ -141,7 +131,8 @@ class EventCounts(SentryStream):
                     continue
                 again = ceil(bookmark, settings.bucket) - 2 * settings.bucket
                 start = max(first, again)
-            starts.setdefault(start, []).append(stat)
+            if start < settings.end:
+                starts.setdefault(start, []).append(stat)
         for start, stats in starts.items():
             yield tuple(stats), Window(start, settings.end)
 

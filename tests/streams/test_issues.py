@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from tap_sentry.fetching import TRIES
 from tests.conftest import NOW, catalog_of, run
 from tests.simulator import FLAVOURS, TOKEN
 from tests.streams import JURISDICTION, PUMP, STERNWARTE, at, let_pass, told
@@ -309,6 +310,45 @@ def test_an_unknown_issue_is_skipped_and_listed(sync, sentry, caplog):
     assert told(caplog, "issue_events skipped", "issue 1:") or told(
         caplog, "project_issues skipped", "issue 1:"
     )
+
+
+@pytest.mark.parametrize(("status", "requests"), [(403, 1), (500, TRIES)])
+def test_a_single_issue_that_cannot_be_read_costs_no_other(
+    sync, sentry, caplog, status, requests
+):
+    """It is asked for once by each organization, and not by every project."""
+    lost, found = sentry.project(PUMP).issues[:2]
+    path = f"organizations/{JURISDICTION}/issues/{lost.id}/"
+    sentry.fault(status, times=None, when=at(path))
+    output = sync("issue_events", issue_ids=[lost.id, found.id])
+
+    assert set(output.keys("issue_events")) == events_of(found)
+    assert output.code == 0
+    assert len(told(caplog, "issue_events skipped", f"issue {lost.id}:")) == 1
+    assert len([r for r in sentry.requests if at(path)(r)]) == requests
+
+
+@pytest.mark.parametrize("flavour", ["saas", "self-hosted-9"])
+def test_a_single_issue_of_a_project_that_is_left_out_is_told(
+    sync, sentry, caplog, flavour
+):
+    """Else nothing would come of it, and nobody would know why."""
+    sentry.flavour = FLAVOURS[flavour]
+    issue = sentry.project(PUMP).issues[1]
+    output = sync("issue_events", issue_ids=[issue.id], projects=["telescope"])
+
+    assert output.records("issue_events") == []
+    assert told(caplog, "issue_events skipped", f"issue {issue.id}:", "does not read")
+
+
+def test_old_servers_are_asked_for_a_single_issue_once(sync, sentry):
+    """Its address there names no organization."""
+    sentry.flavour = FLAVOURS["self-hosted-9"]
+    issue = sentry.project("telescope").issues[1]
+    sync("issue_events", issue_ids=["1", issue.id])
+
+    asked = [r.path for r in sentry.requests if at(r"issues/\d+/")(r)]
+    assert sorted(asked) == ["issues/1/", f"issues/{issue.id}/"]
 
 
 # Runs that follow ---------------------------------------------------------------------

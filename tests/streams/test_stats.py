@@ -279,6 +279,32 @@ def test_one_organization_without_counts_is_skipped_alone(sync, sentry, caplog):
     assert counts(output, "organization_event_counts")
 
 
+def test_a_team_whose_projects_cannot_be_listed_is_skipped_alone(sync, sentry, caplog):
+    """That says nothing of the counts, which the other teams still have."""
+    teams = sentry.organization(JURISDICTION).teams
+    lost = teams[0]
+    path = f"teams/{JURISDICTION}/{lost.slug}/projects/"
+    sentry.fault(404, empty=True, times=None, when=at(path))
+    whole = true_counts(sentry, "team_event_counts")
+    output = sync("team_event_counts", organizations=[STERNWARTE, JURISDICTION])
+
+    rest = {key: count for key, count in whole.items() if key[1] != lost.id}
+    assert rest
+    assert rest != whole
+    assert counts(output, "team_event_counts") == rest
+    assert not told(caplog, "does not have", "stats_v2")
+
+
+@pytest.mark.parametrize("stream", COUNTS)
+def test_a_start_that_is_now_counts_nothing_yet(sync, sentry, monkeypatch, stream):
+    """A run of cron at midnight whose start is that day."""
+    sentry.clock = lambda: MIDNIGHT
+    monkeypatch.setattr("tap_sentry.tap.now", lambda: MIDNIGHT)
+    output = sync(stream, start_date="0d")
+
+    assert (output.code, output.records(stream)) == (0, [])
+
+
 def test_a_server_without_counts_is_no_failure(sync, sentry, caplog):
     """GlitchTip has none of them."""
     sentry.flavour = FLAVOURS["glitchtip"]
