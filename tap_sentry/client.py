@@ -345,7 +345,6 @@ class SentryStream(RESTStream[str]):
             response = session.send(
                 request,
                 timeout=self.timeout,
-                allow_redirects=False,
                 stream=True,
                 proxies=session.proxies,
             )

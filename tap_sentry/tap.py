@@ -15,14 +15,11 @@ from collections import Counter
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from http.cookiejar import DefaultCookiePolicy
 from typing import IO, TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
 import click
 import requests
-from requests.adapters import HTTPAdapter
-from requests.auth import AuthBase
 from singer_sdk import Tap
 from singer_sdk.exceptions import (
     ConfigValidationError,
@@ -38,6 +35,7 @@ from tap_sentry.about import EXPLAINED
 from tap_sentry.access import Access
 from tap_sentry.check import Check
 from tap_sentry.client import NamedStream, SentryStream
+from tap_sentry.connection import BearerToken, ServerSession
 from tap_sentry.fetching import Fetcher
 from tap_sentry.lookahead import LookAhead
 from tap_sentry.state import Bookmarks, load
@@ -49,7 +47,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from singer_sdk.helpers.capabilities import CapabilitiesEnum
-    from urllib3.connectionpool import ConnectionPool
 
     from tap_sentry.client import Context
     from tap_sentry.progress import Terminal
@@ -153,19 +150,9 @@ class TapSentry(Tap):
         return ahead
 
     @functools.cached_property
-    def session(self) -> requests.Session:
+    def session(self) -> ServerSession:
         """The connections to the server."""
-        session = requests.Session()
-        adapter = OneServer(pool_maxsize=self.settings.concurrency)
-        session.mount("https://", adapter)
-        session.mount("http://", adapter)
-        # `Session.send` does not look at REQUESTS_CA_BUNDLE by itself.
-        session.verify = self.settings.ca_bundle
-        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        # All requests go to one place: the environment is asked once for its proxy.
-        session.proxies = requests.utils.get_environ_proxies(self.settings.api_url)
-        session.trust_env = False
-        return session
+        return ServerSession(self.settings)
 
     @functools.cached_property
     def request(self) -> requests.PreparedRequest:
@@ -518,35 +505,3 @@ class _Stopped(BaseException):
 def now() -> datetime:
     """The instant of the call."""
     return datetime.now(UTC)
-
-
-class OneServer(HTTPAdapter):
-    """Sends all requests to one server, whose connections are looked up once."""
-
-    _connections: ConnectionPool | None = None
-
-    def get_connection_with_tls_context(
-        self, *args: Any, **options: Any
-    ) -> ConnectionPool:
-        """The connections to the server; `requests` looks them up each time."""
-        if self._connections is None:
-            found = super().get_connection_with_tls_context(*args, **options)
-            self._connections = found
-        return self._connections
-
-
-class BearerToken(AuthBase):
-    """Adds the token to a request, and leaves its URL alone.
-
-    The SDK's authenticators drop empty parameters such as `query=`; a header of the
-    session would give way to a `.netrc`.
-    """
-
-    def __init__(self, token: str) -> None:
-        """Keep the token."""
-        self._token = token
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        """Set the header."""
-        request.headers["Authorization"] = f"Bearer {self._token}"
-        return request

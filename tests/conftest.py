@@ -64,7 +64,8 @@ class Output:
 
 def catalog_of(*streams: str, **settings: Any) -> dict[str, Any]:
     """The catalog with just these streams selected; all of them without a name."""
-    tap = TapSentry(config=settings, validate_config=False, setup_mapper=False)
+    config = {"auth_token": TOKEN, **settings}
+    tap = TapSentry(config=config, validate_config=False, setup_mapper=False)
     catalog = tap.catalog_dict
     for entry in catalog["streams"]:
         for item in entry["metadata"]:
