@@ -13,7 +13,7 @@ from singer_sdk.exceptions import FatalAPIError, SingerSDKError, SkippableAPIErr
 
 from tap_sentry import errors
 from tap_sentry.access import grants
-from tap_sentry.client import NamedStream, id_and_slug
+from tap_sentry.named import NamedStream, id_and_slug
 from tap_sentry.streams.organizations import Organizations
 from tap_sentry.streams.projects import OrganizationProjects
 from tap_sentry.streams.teams import OrganizationTeams

@@ -259,6 +259,7 @@ class NoStateManager:
     context, which is quadratic in their number.
     """
 
+    #: The SDK sets it to False on the one that it got; the next one is a new one.
     is_flushed = True
     #: The SDK touches it before it writes a STATE message.
     stream_state: ClassVar[Entry] = {}

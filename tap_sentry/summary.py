@@ -55,7 +55,8 @@ class Line:
 def lines(tap: TapSentry) -> list[Line]:
     """A line for each stream that has been asked for, in the order of the streams.
 
-    Changes nothing: a thread calls it while the main thread reads and writes.
+    Changes nothing once the streams have their meters: a thread calls it while the main
+    thread reads and writes.
     """
     now = time.time()
     known = tap.known_names

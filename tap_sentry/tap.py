@@ -34,10 +34,11 @@ from tap_sentry import errors, inputs, settings, summary
 from tap_sentry.about import EXPLAINED
 from tap_sentry.access import Access
 from tap_sentry.check import Check
-from tap_sentry.client import NamedStream, SentryStream
+from tap_sentry.client import SentryStream
 from tap_sentry.connection import BearerToken, ServerSession
 from tap_sentry.fetching import Fetcher
 from tap_sentry.lookahead import LookAhead
+from tap_sentry.named import NamedStream
 from tap_sentry.state import Bookmarks, load
 from tap_sentry.streams import STREAMS
 from tap_sentry.summary import Skipped, Summary
@@ -202,11 +203,7 @@ class TapSentry(Tap):
 
     def stream(self, kind: type[S]) -> S:
         """The stream of a class."""
-        return next(
-            stream
-            for stream in self.streams.values()
-            if type(stream) is kind and isinstance(stream, kind)
-        )
+        return next(one for one in self.streams.values() if type(one) is kind)
 
     @property
     def organization_ids(self) -> list[str]:

@@ -175,15 +175,15 @@ class WindowedStream(SentryStream):
         """
         is_read = False
         try:
-            make = functools.partial(self.scan_listing, context, scan)
-            for page in self.pages(context, make, part=part_of(scan)):
+            want = functools.partial(self.scan_want, context, scan)
+            for page in self.pages(context, want):
                 is_read = True
                 yield page
         except (RetriableAPIError, SkippableAPIError):
             if is_read or scan.at is None or self.tap.settings.end - scan.end < KEPT:
                 raise
-            make = functools.partial(self.scan_listing, context, replace(scan, at=None))
-            yield from self.pages(context, make, part=part_of(scan))
+            want = functools.partial(self.scan_want, context, replace(scan, at=None))
+            yield from self.pages(context, want)
 
     def wants(self, context: Context) -> Iterator[Want | None]:
         """The list of the scan that comes first."""

@@ -105,7 +105,7 @@ class StateLines:
     """Decides when the state is worth a line.
 
     Stands in for the SDK's writer, which copies and compares the whole state at every
-    call.
+    call, but for the state of the last run: that the SDK tells by itself as it starts.
     """
 
     def __init__(

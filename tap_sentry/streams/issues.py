@@ -17,7 +17,7 @@ from singer_sdk.exceptions import (
 )
 
 from tap_sentry import errors, records
-from tap_sentry.client import id_and_slug
+from tap_sentry.named import id_and_slug
 from tap_sentry.schemas import ANY_OBJECT, ANY_OBJECTS
 from tap_sentry.state import Scan
 from tap_sentry.streams.projects import OrganizationProjects
@@ -184,18 +184,17 @@ class ProjectIssues(WindowedStream):
         if self._failure is not None:
             raise self._failure
         found: set[int] = set()
-        part = functools.partial(self.list_key, context, window)
-        make = functools.partial(self.window_listing, context, window)
+        want = functools.partial(self.window_want, context, window)
         pages = 0
         try:
-            for page in self.pages(context, make, part=part):
+            for page in self.pages(context, want):
                 yield from self.unknown(page, found)
                 pages += 1
                 self.tap.checkpoint()
             if pages > 1:
                 # An issue with a new event goes from a page to come to one before.
-                make = functools.partial(self.window_listing, context, window, found)
-                for page in self.pages(context, make, part="head"):
+                want = functools.partial(self.window_want, context, window, found)
+                for page in self.pages(context, want):
                     yield from self.unknown(page, found)
         except SKIPPED as error:
             # The children need not ask for it once more.
@@ -210,6 +209,14 @@ class ProjectIssues(WindowedStream):
             if key not in found:
                 found.add(key)
                 yield row
+
+    def window_want(
+        self, context: Context, window: Window, found: set[int] | None = None
+    ) -> Want:
+        """The list for a window; its head once more, if all of it is `found`."""
+        make = functools.partial(self.window_listing, context, window, found)
+        key = self.list_key(context, window) if found is None else "head"
+        return self.want(context, make, part=key)
 
     def window_listing(
         self, context: Context, window: Window, found: set[int] | None = None
@@ -269,8 +276,7 @@ class ProjectIssues(WindowedStream):
         if not self.tap.settings.issue_ids:
             windows += [scan.window for _, scan in scans]
         for window in windows:
-            make = functools.partial(self.window_listing, context, window)
-            yield self.want(context, make, part=self.list_key(context, window))
+            yield self.window_want(context, window)
         for child, scan in scans:
             while (
                 ids := self.known_ids(context, scan.window)

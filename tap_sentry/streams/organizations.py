@@ -9,7 +9,8 @@ from singer_sdk import typing as th
 from singer_sdk.exceptions import FatalAPIError, SkippableAPIError
 
 from tap_sentry import errors
-from tap_sentry.client import SentryStream, id_and_slug
+from tap_sentry.client import SentryStream
+from tap_sentry.named import id_and_slug
 from tap_sentry.schemas import ANY_OBJECT, ANY_OBJECTS, STRINGS
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from singer_sdk import typing as th
 
 from tap_sentry import errors, records
-from tap_sentry.client import NamedStream, SentryStream, id_and_slug
+from tap_sentry.client import SentryStream
+from tap_sentry.named import NamedStream, id_and_slug
 from tap_sentry.schemas import (
     ANY_OBJECT,
     PROJECT_COLUMNS,
