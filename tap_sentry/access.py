@@ -77,7 +77,9 @@ class Access:
                 f"this one has {had}. Create one under {self._page}"
             )
             raise FatalAPIError(msg)
-        self._tap.skip(stream, context, reason, is_refusal=True)
+        # A plan or server without the feature says nothing of the token.
+        is_refusal = not error.is_unavailable_feature
+        self._tap.skip(stream, context, reason, is_refusal=is_refusal)
 
     def organization_is_done(self) -> None:
         """Stop if all of it was refused to a stream, seemingly for want of a scope.

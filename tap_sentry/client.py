@@ -243,7 +243,7 @@ class SentryStream(RESTStream[str]):
         if status == HTTPStatus.OK:
             return
         said = errors.detail(response)
-        at = errors.place(response.url)
+        at = errors.place(response.request)
         message = f"GET {at}: status {status}" + (f", {said}" if said else "")
         if status == HTTPStatus.UNAUTHORIZED:
             host = urlsplit(response.url).netloc
@@ -273,8 +273,9 @@ class SentryStream(RESTStream[str]):
             if origin(target) == origin(response.url):
                 msg = f"GET {at}: it redirects without an end"
                 raise RetriableAPIError(msg, response)
+            there = errors.without_token(origin_of(target), response.request)
             msg = (
-                f"{at} redirects to {origin_of(target)}, which "
+                f"{at} redirects to {there}, which "
                 "the token is not sent to: set api_url to the address of Sentry itself"
             )
             raise FatalAPIError(msg)
@@ -319,7 +320,8 @@ class SentryStream(RESTStream[str]):
             return decode(body)
         except records.DamagedBodyError:
             kind = response.headers.get("Content-Type", "no content type")
-            at = errors.place(response.url)
+            kind = errors.without_token(kind, response.request)
+            at = errors.place(response.request)
             msg = (
                 f"GET {at}: status 200, but the body is not the expected JSON ({kind})"
             )
@@ -378,7 +380,7 @@ class SentryStream(RESTStream[str]):
                 paginator.get_next(response) if paginator.has_more(response) else None
             )
             if paginator.has_more(response) and following in {None, "", cursor}:
-                at = errors.place(response.url)
+                at = errors.place(response.request)
                 msg = f"GET {at}: status 200, but the page does not name the next one"
                 raise RetriableAPIError(msg, response)
             return Page(rows, following, size)
@@ -432,7 +434,12 @@ class SentryStream(RESTStream[str]):
         def parse(response: requests.Response) -> Row:
             if decode is not None:
                 return cast("Row", self.read_body(response, decode))
-            return self.project(self.read_body(response, records.decode_row))
+            row = self.project(self.read_body(response, records.decode_row))
+            if records.value(row.get(self.id_column)) is None:
+                at = errors.place(response.request)
+                msg = f"GET {at}: status 200, but what came has no id"
+                raise RetriableAPIError(msg, response)
+            return row
 
         call = Call(self, path, prepared, parse)
         row = self.tap.fetcher.result(self.tap.fetcher.submit(call))
@@ -609,7 +616,7 @@ class SentryStream(RESTStream[str]):
     @functools.cached_property
     def columns_not_in_catalog(self) -> frozenset[str]:
         """Columns that the catalog which was passed in does not know."""
-        known = self.effective_schema.get("properties", {})
+        known = self.effective_schema.get("properties") or {}
         return frozenset(self.schema["properties"]) - frozenset(known)
 
     def post_process(self, row: Row, context: Context | None = None) -> Row | None:

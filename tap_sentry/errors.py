@@ -10,7 +10,7 @@ SkippableAPIError (SDK)    one project, team or issue is left out and reported
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import requests
 import urllib3
@@ -63,15 +63,20 @@ def detail(response: requests.Response) -> str:
         text = "; ".join(f"{key}: {value}" for key, value in body.items())
     if body.get("errorId"):
         text += f" (errorId {body['errorId']})"
-    return without_token(text, response)[:500]
+    return without_token(text, response.request)[:500]
 
 
-def without_token(text: str, response: requests.Response) -> str:
+def without_token(text: str, request: requests.PreparedRequest | None) -> str:
     """A text of a server, which may repeat what it was sent."""
-    request: requests.PreparedRequest | None = response.request
     sent = request.headers.get("Authorization", "") if request is not None else ""
-    token = sent.removeprefix("Bearer ")
-    return text.replace(token, "[token]") if token else text
+    return blanked(text, sent.removeprefix("Bearer "))
+
+
+def blanked(text: str, token: str) -> str:
+    """A text without the token, also as it stands in addresses."""
+    for form in {token, quote(token, safe="")} - {""}:
+        text = text.replace(form, "[token]")
+    return text
 
 
 def json_object(response: requests.Response) -> dict[str, object]:
@@ -83,10 +88,10 @@ def json_object(response: requests.Response) -> dict[str, object]:
     return body if isinstance(body, dict) else {}
 
 
-def place(url: str) -> str:
-    """Host and path of a URL: what may stand in a message."""
-    parts = urlsplit(url)
-    return f"{parts.netloc}{parts.path}"
+def place(request: requests.PreparedRequest) -> str:
+    """Host and path of a request: what of its address may stand in a message."""
+    parts = urlsplit(str(request.url))
+    return without_token(f"{parts.netloc}{parts.path}", request)
 
 
 def reason(error: Exception) -> str:
@@ -94,7 +99,7 @@ def reason(error: Exception) -> str:
     if isinstance(error, SingerSDKError) and error.args:
         return str(error.args[0])
     request = getattr(error, "request", None)
-    at = f"GET {place(request.url)}: " if request is not None else ""
+    at = f"GET {place(request)}: " if request is not None else ""
     return at + _cause(error)
 
 

@@ -306,12 +306,14 @@ class Fetcher:
             is_first = call.endpoint not in self._brown_outs
             until = self._brown_outs.setdefault(call.endpoint, now + BROWN_OUT)
         if is_first:
+            name = "X-Sentry-Replacement-Endpoint"
+            replacement = response.headers.get(name, "not named")
             self.logger.warning(
                 "Sentry is retiring %s (410). It is asked again for %d s; its "
                 "replacement is %s",
                 call.endpoint,
                 BROWN_OUT,
-                response.headers.get("X-Sentry-Replacement-Endpoint", "not named"),
+                errors.without_token(replacement, call.request),
             )
         delay = max(next(call.delays), limits.FIRST_DELAY)
         return delay if now + delay < until else None

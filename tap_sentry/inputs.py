@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from typing import IO, TYPE_CHECKING, Any, NoReturn
 
@@ -10,8 +11,13 @@ import click
 from singer_sdk.exceptions import ConfigValidationError
 from singer_sdk.singerlib import Catalog
 
+from tap_sentry import records
+
 if TYPE_CHECKING:
     import logging
+    from collections.abc import Callable, Iterable, Mapping
+
+    from singer_sdk import Stream, Tap
 
 
 class File(click.File):
@@ -47,9 +53,10 @@ def read_object(file: IO[str] | None, what: str) -> Any:
         text = file.read()
         if not text.strip():
             return None
-        found = json.loads(text)
-    except ValueError as error:
-        found, why = None, f"is not JSON ({error})"
+        # Keys of a state are written again, which a lone surrogate cannot be.
+        found = records.clean(json.loads(text))
+    except (ValueError, RecursionError) as error:
+        found, why = None, f"is not JSON that can be read ({error})"
     else:
         why = "does not hold an object"
     if not isinstance(found, dict):
@@ -82,3 +89,60 @@ def check_token(config: object) -> None:
             errors=["auth_token must be a text with a Sentry auth token"],
             schema={},
         )
+
+
+def check_environment(tap: type[Tap]) -> None:
+    """Check the variables of the environment that hold settings.
+
+    The SDK takes whatever is not true for false, and does not say which variable holds
+    no number.
+
+    Raises:
+        ConfigValidationError: With a line for each variable that is wrong.
+    """
+    wrong = []
+    for name, schema in tap.config_jsonschema["properties"].items():
+        variable = f"{tap.name}_{name}".upper().replace("-", "_")
+        kinds = {kind for kind in schema.get("type", ()) if kind in READ}
+        if variable not in os.environ:
+            continue
+        for what, read in map(READ.__getitem__, kinds):
+            try:
+                read(os.environ[variable])
+            except (ValueError, KeyError, RecursionError):
+                wrong.append(f"{variable} must be {what}, not {os.environ[variable]!r}")
+    if wrong:
+        msg = "The settings are wrong"
+        raise ConfigValidationError(msg, errors=wrong, schema={})
+
+
+#: What the SDK takes for true, and what everybody means by false.
+BOOLEANS = dict.fromkeys(("true", "1", "yes", "on"), True)
+BOOLEANS |= dict.fromkeys(("false", "0", "no", "off"), False)
+#: What a variable holds for a setting of a type, and how it is read.
+READ: Mapping[str, tuple[str, Callable[[str], object]]] = {
+    "boolean": ("true or false", lambda text: BOOLEANS[text.lower()]),
+    "integer": ("a whole number", int),
+    "object": ("an object in JSON", lambda text: dict(json.loads(text))),
+}
+
+
+def check_catalog(streams: Iterable[Stream]) -> None:
+    """Check that a catalog knows the columns that rows are told apart by.
+
+    Raises:
+        ConfigValidationError: With a line for each stream whose keys it lacks.
+    """
+    wrong = []
+    for stream in streams:
+        known = stream.effective_schema.get("properties") or {}
+        lacking = [key for key in stream.primary_keys or () if key not in known]
+        if lacking and (stream.selected or stream.has_selected_descendents):
+            keys = ", ".join(lacking)
+            wrong.append(
+                f"The catalog lacks the key of {stream.name} ({keys}): make one with "
+                "--discover"
+            )
+    if wrong:
+        msg = "The catalog is wrong"
+        raise ConfigValidationError(msg, errors=wrong, schema={})

@@ -22,6 +22,10 @@ LONGEST_WINDOW = 60.0
 LONGEST_RETRY_AFTER = 900.0
 
 
+#: Digits of a number that makes sense.
+LONGEST_NUMBER = 18
+
+
 @dataclass(frozen=True)
 class Limits:
     """What one answer says about the limits of its endpoint."""
@@ -49,7 +53,8 @@ def read(headers: Mapping[str, str], now: float) -> Limits:
 
 
 def _integer(text: str | None) -> int | None:
-    return int(text) if text and text.strip().isdecimal() else None
+    is_number = text and text.strip().isdecimal() and len(text) < LONGEST_NUMBER
+    return int(text) if text and is_number else None
 
 
 def _number(text: str | None) -> float | None:

@@ -68,6 +68,7 @@ class Listing:
         self._held: deque[Future[Page]] = deque()
         self._newest: Future[Page] | None = None
         self._asked: str | None = None
+        self._known: set[str | None] = set()
         self._next = cursor
         self._order: tuple[int, ...] = ()
         self._is_started = False
@@ -135,12 +136,16 @@ class Listing:
                     self._release(self._held.popleft())
                     self._extend()
                 yield page
+            if self._next is not None:
+                msg = "status 200, but its pages go round in a circle"
+                raise RetriableAPIError(msg)
         finally:
             self.drop()
 
     def _ask(self, cursor: str | None, *, tries: int = 0) -> None:
         call = self._call(cursor, self._page_sizes[0])
         self._asked, self._next = cursor, None
+        self._known.add(cursor)
         call.tries, call.order = tries, self._order
         self._budget.hold(1, 0)
         future = self._fetcher.submit(call)
@@ -168,7 +173,9 @@ class Listing:
             self._next = page.cursor
 
     def _extend(self) -> None:
-        if self._next is None or self._is_dropped or len(self._held) >= AHEAD:
+        if self._next is None or self._next in self._known:
+            return
+        if self._is_dropped or len(self._held) >= AHEAD:
             return
         if self._is_taken or not self._held or self._budget.has_room():
             self._ask(self._next)
@@ -190,6 +197,7 @@ class Listing:
         with self._lock:
             self._page_sizes.popleft()
             self._release(self._held.popleft())
-            # Once: the request itself has been tried often enough.
-            self._ask(self._asked, tries=TRIES - 1)
+            # Once, as long as there is something smaller to try.
+            is_last = len(self._page_sizes) == 1
+            self._ask(self._asked, tries=0 if is_last else TRIES - 1)
         return True

@@ -54,10 +54,19 @@ class DamagedBodyError(ValueError):
 def decode_rows(body: bytes) -> list[Row]:
     """The objects of a JSON array, their values still undecoded.
 
+    What else stands among objects becomes an empty one.
+
     Raises:
         DamagedBodyError: If the body is no array of objects.
     """
-    rows: list[Row] = _decode(_ROWS, body)
+    rows: list[Row]
+    try:
+        rows = _decode(_ROWS, body)
+    except DamagedBodyError:
+        found = _decode(_ITEMS, body)
+        if all(_first(item) != _OBJECT for item in found):
+            raise
+        rows = [_parts(_ROW, it) if _first(it) == _OBJECT else {} for it in found]
     return rows
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import os
 import re
@@ -29,6 +30,8 @@ MAX_CONCURRENCY = 32
 LONGEST = 3650 * windows.DAY
 
 _NAMES = th.ArrayType(th.StringType)
+#: A name, an address of IPv4 or, with colons, one of IPv6.
+_HOST = re.compile(r"\w([\w.-]*\w)?\.?|[0-9a-f:.]*:[0-9a-f:.]*(%\w+)?")
 
 SETTINGS = th.PropertiesList(
     th.Property(
@@ -296,7 +299,7 @@ def resolve(config: Mapping[str, Any], now: datetime) -> Settings:
         if set(name) & set("!*?"):
             reader.errors.append(f"organizations: {name!r} is neither slug, id nor URL")
     for issue in settings.issue_ids:
-        if not (issue.isascii() and issue.isdecimal()):
+        if not re.fullmatch(r"[0-9]{1,19}", issue):
             reader.errors.append(f"issue_ids: {issue!r} is not the number of an issue")
     if reader.errors:
         raise BadSettings(reader.errors)
@@ -479,7 +482,11 @@ def parse_url(text: str) -> str:
         raise ValueError(msg)
     parts = urlsplit(text)
     # Reading the port checks it.
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.port == 0:
+    if (
+        parts.scheme not in {"http", "https"}
+        or not _HOST.fullmatch(parts.hostname or "")
+        or parts.port == 0
+    ):
         msg = "the address must look like https://sentry.example.com"
         raise ValueError(msg)
     if parts.username or parts.password:
@@ -513,7 +520,9 @@ def name_in_url(url: str, place: str) -> str | None:
 
 def _parse_bundle(text: str) -> str:
     """The path of a file with certificates."""
-    path = Path(text).expanduser()
+    path = Path(text)
+    with contextlib.suppress(RuntimeError):  # there is no such user
+        path = path.expanduser()
     if not path.exists():
         msg = f"there is no file {text}"
         raise ValueError(msg)

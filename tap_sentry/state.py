@@ -97,15 +97,19 @@ class Scan:
         """
         try:
             (entry,) = entries
+            window = Window(parse_instant(entry["start"]), parse_instant(entry["end"]))
             at, issue, cursor = (entry.get(name) for name in ("at", "issue", "cursor"))
-            return cls(
-                Window(parse_instant(entry["start"]), parse_instant(entry["end"])),
+            scan = cls(
+                window,
                 at=None if at is None else parse_instant(at),
                 cursor=None if cursor is None else str(cursor),
                 issue=None if issue is None else int(issue),
             )
-        except (AttributeError, KeyError, TypeError) as error:
+        except (AttributeError, KeyError, TypeError, OverflowError) as error:
             raise ValueError(error) from None
+        if window.end < BEGINNING or (scan.at and scan.at not in window):
+            raise ValueError(entry)
+        return scan
 
 
 def plan(
@@ -230,7 +234,10 @@ def _usable(
         try:
             if name == "scan":
                 Scan.from_state(value)
-            elif parse_instant(value) > latest:
+                usable[name] = value
+                continue
+            instant = parse_instant(value)
+            if instant > latest:
                 logger.warning(
                     "The state has a bookmark in the future (%s of %s, %s): "
                     "it is not used, and the stream is read from its beginning",
@@ -248,7 +255,9 @@ def _usable(
                 key,
             )
             continue
-        usable[name] = value
+        # One before all that Sentry holds is as good as none.
+        if instant > BEGINNING:
+            usable[name] = to_text(instant)
     return usable
 
 

@@ -42,7 +42,7 @@ from tap_sentry.named import NamedStream
 from tap_sentry.state import Bookmarks, load
 from tap_sentry.streams import STREAMS
 from tap_sentry.summary import Skipped, Summary
-from tap_sentry.writer import SentryWriter, StateLines
+from tap_sentry.writer import SentryWriter, StateLines, UnwritableError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,6 +85,8 @@ class TapSentry(Tap):
         self.started_at = now().replace(microsecond=0)
         self.summary = Summary()
         self.writer = SentryWriter()
+        #: Ends a run that was told to end and cannot.
+        self._deadline: threading.Timer | None = None
         #: Paths that this server turned out to lack.
         self.missing_endpoints: set[str] = set()
         #: Paths that it has answered.
@@ -298,7 +300,7 @@ class TapSentry(Tap):
             signal.signal(number, cls._end)
         try:
             return super().cb_config(ctx, param, value)
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError, RuntimeError) as error:
             cls.logger.error("The config file cannot be read: %s", error)  # noqa: TRY400
             ctx.exit(1)
 
@@ -362,12 +364,13 @@ class TapSentry(Tap):
             msg = "The settings are wrong"
             said = [f"stream_maps: {error}"]
             raise ConfigValidationError(msg, errors=said, schema={}) from None
-        except ValueError as error:
-            if not (config and config.parse_env):
-                raise
+        except ValueError:
             # The SDK reads numbers and lists in variables of the environment.
-            msg = f"A TAP_SENTRY_ variable of the environment is wrong: {error}"
-            raise ConfigValidationError(msg, errors=[msg], schema={}) from None
+            inputs.check_environment(cls)
+            raise
+        if config and config.parse_env:
+            inputs.check_environment(cls)
+        inputs.check_catalog(tap.streams.values())
         test = click.get_current_context().meta[TEST]
         if test == CliTestOptionValue.Disabled.value:
             sys.exit(tap.run(terminal))
@@ -405,14 +408,18 @@ class TapSentry(Tap):
         try:
             with terminal.progress(self) if terminal else nullcontext():
                 end = self._sync()
-            for number in STOPPING:
-                signal.signal(number, signal.SIG_IGN)
             self.fetcher.close()
             self.summary.log(self.logger)
             self._tell(terminal, time.monotonic() - started)
             self.write_final_state()
-        except BrokenPipeError:
-            return self._give_up()
+        except UnwritableError as error:
+            return self._give_up(error)
+        finally:
+            # Nothing is left to be stopped but Python itself.
+            for number in STOPPING:
+                signal.signal(number, signal.SIG_IGN)
+            if self._deadline:
+                self._deadline.cancel()
         # Last, for `meltano config test` shows the last line.
         for stream in self.summary.refused:
             self.logger.error("%s gave nothing: every request was refused", stream)
@@ -424,21 +431,25 @@ class TapSentry(Tap):
         """Sync everything, and say how that ended.
 
         Raises:
-            BrokenPipeError: If the target has ended.
+            UnwritableError: If lines cannot be written.
         """
         try:
-            self.sync_all()
+            try:
+                self.sync_all()
+            finally:
+                self.writer.finish()
         except _Stopped as stopped:
             message = f"Stopped by {signal.Signals(stopped.number).name}"
             return _End(128 + stopped.number, logging.INFO, message)
         except (SingerSDKError, requests.RequestException) as error:
             return _End(1, logging.ERROR, errors.reason(error))
-        except BrokenPipeError:
+        except UnwritableError:
             raise
         except Exception as error:
             self.logger.debug("Where it happened", exc_info=True)
+            said = errors.blanked(str(error), self.settings.auth_token)
             message = (
-                f"A defect of tap-sentry ({type(error).__name__}: {error}). Please "
+                f"A defect of tap-sentry ({type(error).__name__}: {said}). Please "
                 "report it with what TAP_SENTRY_LOGLEVEL=debug prints"
             )
             return _End(1, logging.CRITICAL, message)
@@ -454,9 +465,9 @@ class TapSentry(Tap):
         for line in lines:
             self.logger.info("%s", line)
 
-    def _give_up(self) -> int:
-        """The target has ended: nobody reads what is left to write."""
-        self.logger.error("The target has ended before the tap")
+    def _give_up(self, error: UnwritableError) -> int:
+        """End: nobody reads what is left to write."""
+        self.logger.error("%s", error)
         # Python would complain when it cannot flush at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
@@ -464,9 +475,10 @@ class TapSentry(Tap):
     def _on_signal(self, number: int, frame: object) -> None:
         """End the run, but not within a line; unless nobody reads that line."""
         del frame
-        timer = threading.Timer(PATIENCE, os._exit, [128 + number])
-        timer.daemon = True
-        timer.start()
+        if self._deadline is None:
+            self._deadline = threading.Timer(PATIENCE, os._exit, [128 + number])
+            self._deadline.daemon = True
+            self._deadline.start()
         self.writer.stop(_Stopped(number))
 
     def write_final_state(self) -> None:

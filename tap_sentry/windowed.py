@@ -80,7 +80,8 @@ class WindowedStream(SentryStream):
         if self.is_entries:
             row["entries"] = sent.get("entries")
         if records.value(row.get("eventID")) is None and "id" in sent:
-            row["eventID"] = records.value(sent["id"])
+            key = records.value(sent["id"])
+            row["eventID"] = None if key is None else str(key)
         if instant_of(row, "dateCreated") is None:
             row["dateCreated"] = records.value(row.get("dateReceived"))
             ended = records.value(sent.get("endTimestamp"))
@@ -170,8 +171,9 @@ class WindowedStream(SentryStream):
     def scan_pages(self, context: Context, scan: state.Scan) -> Iterator[Page]:
         """The pages of a scan.
 
-        Sentry fails (500, 400) where all of a window is older than what it keeps: a
-        scan that lay idle too long is asked for from its top, which Sentry cuts.
+        Sentry fails (500, 400) where all of a window is older than what it keeps, and
+        refuses cursors that it does not know: a scan that lay idle too long is asked
+        for from its top, which Sentry cuts.
         """
         is_read = False
         try:
@@ -180,10 +182,13 @@ class WindowedStream(SentryStream):
                 is_read = True
                 yield page
         except (RetriableAPIError, SkippableAPIError):
-            if is_read or scan.at is None or self.tap.settings.end - scan.end < KEPT:
+            is_old = scan.at and self.tap.settings.end - scan.end >= KEPT
+            if is_read or not (is_old or scan.cursor):
                 raise
-            want = functools.partial(self.scan_want, context, replace(scan, at=None))
-            yield from self.pages(context, want)
+            top = replace(scan, at=None, cursor=None)
+            yield from self.pages(
+                context, functools.partial(self.scan_want, context, top)
+            )
 
     def wants(self, context: Context) -> Iterator[Want | None]:
         """The list of the scan that comes first."""

@@ -24,6 +24,10 @@ STATE_SHARE = 40
 STATE_SECONDS = 10.0
 
 
+class UnwritableError(Exception):
+    """The lines cannot be written: the target has ended, or a disk is full."""
+
+
 class SentryWriter(MsgSpecWriter):
     """Gathers lines before it writes them; leaves out a SCHEMA that is told already.
 
@@ -76,6 +80,11 @@ class SentryWriter(MsgSpecWriter):
         if not self._is_busy:
             self._stop_now()
 
+    def finish(self) -> None:
+        """Let no further signal cut short what is still to be told."""
+        self._is_stopped = True
+        self._stop_now()
+
     def _stop_now(self) -> None:
         if self._stop is not None:
             reason, self._stop = self._stop, None
@@ -93,12 +102,28 @@ class SentryWriter(MsgSpecWriter):
             self._is_busy = True
 
     def flush(self) -> None:
-        """Hand every line to the target."""
-        if self._buffer:
-            # Looked up here: the SDK's test runner puts another one in its place.
-            sys.stdout.buffer.write(self._buffer)
-            self._buffer.clear()
-        sys.stdout.flush()
+        """Hand every line to the target.
+
+        Raises:
+            UnwritableError: If it cannot be written.
+        """
+        # Looked up here: the SDK's test runner puts another one in its place.
+        out = sys.stdout.buffer
+        try:
+            with memoryview(self._buffer) as lines:
+                done = 0
+                while done < len(lines):
+                    # Unbuffered (`PYTHONUNBUFFERED`), it may take only a part.
+                    with lines[done:] as rest:
+                        done += out.write(rest) or 0
+            out.flush()
+        except BrokenPipeError:
+            msg = "The target has ended before the tap"
+            raise UnwritableError(msg) from None
+        except OSError as error:
+            msg = f"The output cannot be written: {error.strerror}"
+            raise UnwritableError(msg) from None
+        self._buffer.clear()
 
 
 class StateLines:

@@ -266,11 +266,19 @@ def test_a_body_is_decoded_one_level_deep():
     assert records.decoded(row) == {"a": {"b": 1.5}}
 
 
+@pytest.mark.parametrize("odd", [b"null", b'"text"', b"5", b"[]", b'["\\u0000"]'])
+def test_what_stands_among_objects_and_is_none_costs_no_other(odd):
+    """It is an object without anything, which the tap leaves out and tells of."""
+    rows = records.decode_rows(b'[{"a": 1}, %s, {"a": 2}]' % odd)
+
+    assert [*map(records.decoded, rows)] == [{"a": 1}, {}, {"a": 2}]
+
+
 @pytest.mark.parametrize(
     "body",
     [
         *(b"", b" ", b"[", b'[{"a": 1}', b'[{"a": 1', b"<html></html>", b"null"),
-        *(b"5", b'"text"', b'{"detail": "no list"}', b"[1]", b'[{"a": 1}, null]'),
+        *(b"5", b'"text"', b'{"detail": "no list"}', b"[1]", b"[null]"),
         *(b"[[]]", b'[{"a": tru}]', b"[{]}", b"\x00\x01", b'[{"a": 1}]]', b"\xff\xfe"),
         *(b'[{"a": "\\u0000"', b'[{"a": "\\ud800"', b'[{"a": NaN', b"[NaN]"),
     ],

@@ -377,6 +377,8 @@ class ProjectIssues(WindowedStream):
 
     def straighten(self, sent: Row, row: Row) -> Row:
         """Give an issue the values of its whole life, not those of the window."""
+        if not str(records.value(row.get("id"))).isdecimal():
+            row["id"] = None
         lifetime = records.fields(sent.get("lifetime"))
         return row | self.project(
             {name: lifetime[name] for name in LIFETIME if name in lifetime}
@@ -411,7 +413,7 @@ class ProjectIssues(WindowedStream):
 LIFETIME = ("count", "userCount", "firstSeen", "lastSeen")
 
 #: Rows a page where only the head of a list is looked at once more.
-HEAD = (25,)
+HEAD = (25, 5)
 
 #: What a request ends with that may succeed in the next run.
 PASSING = (RetriableAPIError, requests.RequestException)

@@ -237,7 +237,7 @@ class EventCounts(SentryStream):
         try:
             return list(by_outcome(body) if isinstance(body, dict) else points(body))
         except NO_COUNTS:
-            at = errors.place(response.url)
+            at = errors.place(response.request)
             msg = f"GET {at}: status 200, but the body holds no counts"
             raise RetriableAPIError(msg, response) from None
 
