@@ -362,8 +362,8 @@ class TapSentry(Tap):
             )
         except MappingError as error:
             msg = "The settings are wrong"
-            said = [f"stream_maps: {error}"]
-            raise ConfigValidationError(msg, errors=said, schema={}) from None
+            why = f"stream_maps: {error}"
+            raise ConfigValidationError(msg, errors=[why], schema={}) from None
         except ValueError:
             # The SDK reads numbers and lists in variables of the environment.
             inputs.check_environment(cls)

@@ -762,6 +762,29 @@ def test_a_catalog_can_force_full_tables(clock, serve):
     assert all(tidy(state) == tidy(former) for state in states(output))
 
 
+@pytest.mark.parametrize("stream", ["project_feedback", "project_events"])
+def test_a_cursor_that_is_refused_is_not_used_again(stream, small):
+    """The list is read from its top: else the project would be left out for good."""
+    sentry = small()
+    fill(sentry, [NOW - n * DAY for n in (1, 2, 3)])
+    scan = Scan(
+        Window(NOW - 9 * DAY, NOW - timedelta(hours=1)), cursor="1794000000000:0:0"
+    )
+    project = sentry.project("shop-0").id
+    state = {"bookmarks": {stream: {"by_id": {project: {"scan": scan.to_state()}}}}}
+    sentry.fault(
+        400,
+        times=None,
+        body={"detail": "Invalid cursor parameter."},
+        when=lambda request: request.params.get("cursor") == [scan.cursor],
+    )
+
+    output = tap(stream, state=state)
+
+    assert set(output.keys(stream)) == sentry.truth(stream)
+    assert tidy(entries(output.state, stream)[project]) == {"bookmark": text(NOW)}
+
+
 def test_a_catalog_can_call_every_stream_incremental(serve):
     """As `"*": {replication-method: INCREMENTAL}` of Meltano does."""
     sentry = serve()
@@ -801,6 +824,36 @@ DAMAGED = {
                 "an_old_stream": {"z": None},
             },
             "more": {},
+        },
+        "",
+    ),
+    "dates of no use": (
+        {
+            "bookmarks": {
+                "project_events": {
+                    "by_id": {
+                        "9": {"bookmark": "0001-01-01T00:00:00Z"},
+                        "8": {
+                            "scan": [
+                                {
+                                    "start": "2026-11-01T00:00:00Z",
+                                    "end": "2026-11-02T00:00:00Z",
+                                    "at": "9999-12-31T23:59:59.999Z",
+                                }
+                            ]
+                        },
+                        "7": {
+                            "scan": [
+                                {
+                                    "start": "0001-01-01T00:00:00Z",
+                                    "end": "0001-01-02T00:00:00Z",
+                                }
+                            ]
+                        },
+                        "6": {"scan": [{"start": "x", "issue": float("inf")}]},
+                    }
+                }
+            }
         },
         "",
     ),

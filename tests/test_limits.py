@@ -381,6 +381,7 @@ def test_a_refusal_that_names_no_time_is_backed_off_from(said, monkeypatch):
 def test_refusals_that_come_together_are_one(monkeypatch):
     """Eight requests were under way; the limit is waited for once."""
     monkeypatch.setattr(limits, "FIRST_DELAY", 1.0)
+    monkeypatch.setattr(limits, "LONGEST_DELAY", 60.0)
     gate = Gate()
     waits = [gate.close(read({}, NOW), NOW + number / 100) for number in range(8)]
 
@@ -487,3 +488,10 @@ def test_no_window_gets_more_than_its_limit(limit, seconds, concurrent):
 
     assert len(counted) == 200
     assert set(counted.values()) == {limit}
+
+
+def test_numbers_without_end_say_nothing():
+    """Python refuses to read them."""
+    said = read(dict.fromkeys(headers(remaining=1, reset=1), "9" * 5000), NOW)
+
+    assert (said.limit, said.remaining, said.concurrent) == (None, None, None)

@@ -19,6 +19,7 @@ CODE = ROOT / "tap_sentry"
 ERRORS = {
     *("FatalAPIError", "ForbiddenError", "MissingEndpointError", "RetriableAPIError"),
     *("SkippableAPIError", "BrownOutError", "ConfigValidationError", "ValueError"),
+    "UnwritableError",
 }
 #: Names that hold a text before it is raised or told.
 TEXTS = {"msg", "message", "reason", "why"}
@@ -57,7 +58,10 @@ def texts(tree: ast.AST) -> list[str]:
             ):
                 found.append(told(text))
             case ast.Call(
-                func=ast.Attribute(value=ast.Attribute(attr="errors"), attr="append"),
+                func=ast.Attribute(
+                    value=ast.Attribute(attr="errors") | ast.Name(id="wrong"),
+                    attr="append",
+                ),
                 args=[text],
             ):
                 found.append(told(text))

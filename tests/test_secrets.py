@@ -79,6 +79,24 @@ ENDS: dict[str, Callable[[Faulty], None]] = {
     "echo": lambda sentry: sentry.fault(
         500, times=None, after=9, body={"detail": f"no route; Bearer {SECRET}"}
     ),
+    "echo in a type": lambda sentry: sentry.fault(
+        200, times=None, after=9, html="?", headers={"Content-Type": f"a/{SECRET}"}
+    ),
+    "echo in a replacement": lambda sentry: sentry.fault(
+        410, times=30, after=9, replacement=f"/{SECRET}"
+    ),
+    "echo in a host": lambda sentry: sentry.fault(
+        302, times=None, after=9, location=f"https://{SECRET}.example.com/"
+    ),
+    "echo in a user": lambda sentry: sentry.fault(
+        302, times=None, after=9, location=f"https://{SECRET}@example.com/"
+    ),
+    "echo in an address": lambda sentry: sentry.fault(
+        302, times=None, after=9, location=f"/api/0/{SECRET}/"
+    ),
+    "echo in a line": lambda sentry: sentry.fault(
+        404, times=None, after=9, headers={"A": f"b\r\nAuthorization Bearer {SECRET}"}
+    ),
 }
 
 

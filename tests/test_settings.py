@@ -256,6 +256,7 @@ WRONG = [
     ({"projects": ["!https://acme.sentry.io/"]}, "projects: no name"),
     ({"teams": ["https://acme.sentry.io/projects/shop/"]}, "teams: no name"),
     ({"issue_ids": ["SHOP-1"]}, "issue_ids: 'SHOP-1'"),
+    ({"issue_ids": ["9" * 20]}, "issue_ids: '999"),
     ({"issue_ids": ["1.5"]}, "issue_ids: '1.5'"),
     ({"issue_ids": ["-1"]}, "issue_ids: '-1'"),
     ({"issue_ids": ["1", "*"]}, "issue_ids: '*'"),
@@ -334,6 +335,7 @@ WRONG = [
     ],
     # Files
     *[({"ca_bundle": value}, "ca_bundle") for value in (5, True, "", " ")],
+    ({"ca_bundle": "~no-such-user/a.pem"}, "ca_bundle: there is no file"),
     ({"ca_bundle": "no/such/file.pem"}, "ca_bundle: there is no file no/such/file.pem"),
 ]
 
@@ -463,7 +465,9 @@ def test_all_wrong_settings_are_told_at_once(command):
         ("5", "does not hold an object"),
         ("null", "does not hold an object"),
         ('"bookmarks"', "does not hold an object"),
+        ('{"a":' * 100_000, "is not JSON that can be read"),
     ],
+    ids=lambda text: text[:20],
 )
 def test_a_malformed_file_is_told(  # noqa: PLR0913, PLR0917 - the cases and three fixtures
     command, sentry, tmp_path, option, text, said
@@ -522,6 +526,28 @@ def test_a_malformed_config_file_is_told(command, sentry, tmp_path, body):
     assert sentry.requests == []
     assert len(lines) == 1
     assert lines[0].startswith("The config file cannot be read")
+    assert "Traceback" not in everything
+
+
+@pytest.mark.parametrize(
+    "schema", [{}, {"properties": None}, {"properties": {"slug": {"type": "string"}}}]
+)
+def test_a_catalog_without_the_keys_is_told(command, sentry, tmp_path, schema):
+    """Rows could not be told apart, nor what hangs on them be read."""
+    catalog = catalog_of("projects", "team_projects")
+    for entry in catalog["streams"]:
+        # Nothing that is selected needs the issues.
+        if entry["tap_stream_id"] in {"organizations", "project_issues"}:
+            entry["schema"] = schema
+    file = tmp_path / "catalog.json"
+    file.write_text(json.dumps(catalog), encoding="utf-8")
+    exit_code, lines, everything = command(
+        {"auth_token": SECRET}, "--catalog", str(file)
+    )
+
+    assert (exit_code, sentry.requests) == (1, [])
+    assert lines[0].startswith("The catalog lacks the key of organizations (id)")
+    assert len(lines) == 2
     assert "Traceback" not in everything
 
 
@@ -585,6 +611,47 @@ def test_settings_come_from_the_environment(command, sentry, tmp_path):
     ]
     assert everything.count('"type":"RECORD"') == 1
     assert TOKEN not in everything
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("STRICT", "maybe", "true or false, not 'maybe'"),
+        ("STRICT", "", "true or false, not ''"),
+        ("FULL_EVENTS", "2", "true or false, not '2'"),
+        ("FLATTENING_ENABLED", "x", "true or false, not 'x'"),
+        ("CONCURRENCY", "eight", "a whole number, not 'eight'"),
+        ("REQUEST_TIMEOUT", "1.5", "a whole number, not '1.5'"),
+        ("STREAM_MAPS", "x", "an object in JSON, not 'x'"),
+    ],
+)
+def test_a_wrong_variable_of_the_environment_is_named(
+    command, sentry, variable, value, said
+):
+    """The SDK takes what is not true for false, and does not name the others."""
+    exit_code, lines, everything = command(
+        {"auth_token": SECRET},
+        *("--config", "ENV"),
+        **{f"TAP_SENTRY_{variable}": value},
+    )
+
+    assert (exit_code, sentry.requests) == (1, [])
+    assert lines[0] == f"TAP_SENTRY_{variable} must be {said}"
+    assert len(lines) == 2
+    assert "Traceback" not in everything
+
+
+@pytest.mark.parametrize("value", ["TRUE", "on", "1", "yes", "False", "no", "OFF", "0"])
+def test_switches_of_the_environment_may_be_written_in_many_ways(
+    command, monkeypatch, value
+):
+    """All those that the SDK reads, and their opposites."""
+    monkeypatch.setattr(TapSentry, "run", lambda *_: 0)
+    exit_code, lines, _ = command(
+        {"auth_token": SECRET}, "--config", "ENV", TAP_SENTRY_STRICT=value
+    )
+
+    assert (exit_code, lines) == (0, [])
 
 
 def test_wrong_settings_of_the_environment_are_told(command, sentry):

@@ -31,6 +31,8 @@ SOON = 5.0
 #: Seconds that a test waits for what has to come.
 PATIENCE = 60.0
 STREAMS = ("organization_projects", "project_issues", "project_events", "project_users")
+#: More than a pipe takes.
+LONG = (*STREAMS, "issue_events", "project_event_entries", "issue_event_entries")
 
 
 @pytest.fixture
@@ -124,14 +126,17 @@ def test_a_signal_ends_a_run_whose_requests_hang(
     check_state(sentry, run, monkeypatch)
 
 
-def check_state(sentry: Faulty, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def check_state(
+    sentry: Faulty, run: Run, monkeypatch: pytest.MonkeyPatch, *streams: str
+) -> None:
     """With the last STATE, the next run has exactly what is left."""
+    streams = streams or STREAMS
     quicken(monkeypatch)
     monkeypatch.setattr("tap_sentry.tap.now", lambda: datetime.now(UTC))
     sentry.clear_faults()
     sentry.hangs = False
-    expected = sync(sentry, *STREAMS)
-    again = sync(sentry, *STREAMS, state=run.last_state)
+    expected = sync(sentry, *streams)
+    again = sync(sentry, *streams, state=run.last_state)
 
     assert again.is_complete
     assert run.rows() | again.rows() == expected.rows()
@@ -227,18 +232,60 @@ def test_more_signals_do_not_cut_the_end_short(
 def test_a_signal_ends_a_tap_whose_target_reads_no_more(sentry, tmp_path):
     """The pipe is full: no final STATE can be written, and no line be finished."""
     with started(sentry, tmp_path) as process:
-        assert process.stdout
-        pipe = process.stdout.fileno()
-        size = 0
-        while size == 0 or unread(pipe) > size:
-            size = unread(pipe)
-            time.sleep(1)
+        wait_until_full(process)
         start = time.monotonic()
         process.terminate()
         code = process.wait(PATIENCE)
 
     assert code == 128 + signal.SIGTERM
     assert time.monotonic() - start < SOON
+
+
+@pytest.mark.parametrize("signals", [["SIGTERM"], ["SIGSTOP", "SIGCONT"]])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_signal_cuts_no_line_short(
+    sentry, tmp_path, monkeypatch, unbuffered, signals
+):
+    """A write into a full pipe is interrupted, and takes a part of the lines."""
+    environment = os.environ | {"PYTHONUNBUFFERED": unbuffered}
+    with started(sentry, tmp_path, *LONG, env=environment) as process:
+        wait_until_full(process)
+        for name in signals:
+            process.send_signal(signal.Signals[name])
+            time.sleep(0.2)
+        run, _, _ = ended(process)
+
+    assert run.code == (143 if "SIGTERM" in signals else 0)
+    check_state(sentry, run, monkeypatch, *LONG)
+
+
+def test_a_full_disk_is_told_in_a_line(sentry, tmp_path):
+    """What was not written is in no state."""
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"auth_token": TOKEN, "api_url": sentry.url}))
+    with Path("/dev/full").open("wb") as full:
+        process = subprocess.run(  # noqa: S603 - our own
+            [sys.executable, "-m", "tap_sentry", "--config", str(config)],
+            cwd=ROOT,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+
+    assert process.returncode == 1
+    assert "The output cannot be written: No space left on device" in process.stderr
+    assert "Traceback" not in process.stderr
+
+
+def wait_until_full(process: subprocess.Popen[bytes]) -> None:
+    """Wait until a process waits for somebody to read what it writes."""
+    assert process.stdout
+    size = 0
+    while size == 0 or unread(process.stdout.fileno()) > size:
+        size = unread(process.stdout.fileno())
+        time.sleep(1)
 
 
 def unread(pipe: int) -> int:
