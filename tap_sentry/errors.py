@@ -14,9 +14,17 @@ from urllib.parse import quote, urlsplit
 
 import requests
 import urllib3
-from singer_sdk.exceptions import FatalAPIError, RetriableAPIError, SingerSDKError
+from singer_sdk.exceptions import (
+    FatalAPIError,
+    RetriableAPIError,
+    SingerSDKError,
+    SkippableAPIError,
+)
 
 from tap_sentry.records import DamagedBodyError, decode_any
+
+#: What a request ends with that may succeed in the next run.
+PASSING = (RetriableAPIError, requests.RequestException)
 
 
 class ForbiddenError(FatalAPIError):
@@ -41,6 +49,10 @@ class MissingEndpointError(FatalAPIError):
 
 class BrownOutError(RetriableAPIError):
     """A deprecated endpoint that is switched off for a while."""
+
+
+#: What the list of a project or team may end with while the run goes on.
+SKIPPED = (ForbiddenError, MissingEndpointError, SkippableAPIError, *PASSING)
 
 
 def detail(response: requests.Response) -> str:

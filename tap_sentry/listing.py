@@ -67,6 +67,9 @@ class Listing:
         self._lock = threading.RLock()
         self._held: deque[Future[Page]] = deque()
         self._newest: Future[Page] | None = None
+        #: What the newest is held as until it arrives.
+        self._expected = 0
+        self._source: object = None
         self._asked: str | None = None
         self._known: set[str | None] = set()
         self._next = cursor
@@ -147,7 +150,9 @@ class Listing:
         self._asked, self._next = cursor, None
         self._known.add(cursor)
         call.tries, call.order = tries, self._order
-        self._budget.hold(1, 0)
+        self._source = call.source
+        self._expected = self._budget.expected(call.source)
+        self._budget.hold(1, self._expected)
         future = self._fetcher.submit(call)
         self._newest = future
         self._held.append(future)
@@ -166,9 +171,10 @@ class Listing:
         page = future.result()
         is_last = self._is_last is not None and self._is_last(page)
         self._newest = None
+        self._budget.learn(self._source, page.size)
         if self._is_dropped:
             return
-        self._budget.hold(0, page.size)
+        self._budget.hold(0, page.size - self._expected)
         if not is_last:
             self._next = page.cursor
 
@@ -182,8 +188,9 @@ class Listing:
 
     def _release(self, future: Future[Page]) -> None:
         """A page is read, or never will be."""
-        is_there = future is not self._newest and not future.exception()
-        self._budget.hold(-1, -future.result().size if is_there else 0)
+        is_there = future is not self._newest
+        size = future.result().size if is_there else self._expected
+        self._budget.hold(-1, -size)
 
     def _ask_for_less(self, error: Exception) -> bool:
         """Ask for the failed page again with fewer rows, if that may help."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tap_sentry.records import Row
 
 #: Bytes of bodies that are held unread before no more lists are started.
-MOST_BYTES = 24 << 20
+MOST_BYTES = 16 << 20
 
 
 class Budget:
@@ -32,15 +32,26 @@ class Budget:
         self.most_pages = 6 * concurrency
         self.most_lists = 2 * concurrency
         self._lock = threading.Lock()
-        #: Pages that are held, and the bytes of those that have arrived.
+        #: Pages that are held, and their bytes: those under way as they are expected.
         self.pages = 0
         self.size = 0
+        #: The largest page so far of each source; before its first, a share of all.
+        self._largest: dict[object, int] = {}
+        self._share = MOST_BYTES // max(concurrency, 4)
 
     def hold(self, pages: int, size: int) -> None:
         """Count pages that were asked for or have arrived; negative when read."""
         with self._lock:
             self.pages += pages
             self.size += size
+
+    def expected(self, source: object) -> int:
+        """The bytes that a page of a source may have."""
+        return self._largest.get(source, self._share)
+
+    def learn(self, source: object, size: int) -> None:
+        """A page has arrived."""
+        self._largest[source] = max(size, self._largest.get(source, 0))
 
     def has_room(self) -> bool:
         """Whether one more page may be asked for ahead of time."""
@@ -109,9 +120,8 @@ class LookAhead:
         """The list that is wanted, started if it was not yet."""
         owner = self._owners.pop(want.key, None)
         listing = owner.lists.pop(want.key) if owner else want.make()
-        for level in self._levels:
-            if level:
-                level[0].known.add(want.key)
+        if self._levels and self._levels[-1]:
+            self._levels[-1][0].known.add(want.key)
         listing.take()
         self.top_up()
         return listing
@@ -165,8 +175,6 @@ class LookAhead:
 
     def _is_known(self, part: Slice, key: Hashable) -> bool:
         """Whether a list was started before; remember that it is now."""
-        slices = [part, *(level[0] for level in self._levels if level)]
-        is_known = key in self._owners or any(key in part.known for part in slices)
-        for slice_ in slices:
-            slice_.known.add(key)
+        is_known = key in self._owners or key in part.known
+        part.known.add(key)
         return is_known

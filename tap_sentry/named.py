@@ -33,6 +33,8 @@ class NamedStream(SentryStream):
         self._rows: dict[str, list[Row]] = {}
         #: Ids and slugs of all rows so far, whatever the setting lets through.
         self.names: list[tuple[str, str]] = []
+        #: The organization that is being read.
+        self._current: str | None = None
 
     @property
     def named(self) -> Names:
@@ -75,7 +77,8 @@ class NamedStream(SentryStream):
     def get_records(self, context: Context | None) -> Iterable[Row]:
         """The rows that the setting lets through."""
         with self.skipping(context):
-            rows = self.rows_of(str((context or {})["organization_id"]))
+            self._current = str((context or {})["organization_id"])
+            rows = self.rows_of(self._current)
             contexts = [self.get_child_context(row, context) for row in rows]
             with self.tap.ahead.over(map(self.child_wants, contexts)) as done:
                 for row in rows:
@@ -93,7 +96,11 @@ class NamedStream(SentryStream):
         rows = self._rows.get(organization) or self.tap.ahead.peek(want.key) or []
         for row in self.note(rows):
             for wants in self.child_wants(self.get_child_context(row, context)):
-                yield from wants
+                for want in wants:
+                    if organization == self._current:
+                        # The rows have plans of their own now.
+                        return
+                    yield want
 
     def get_child_context(self, record: Row, context: Context | None) -> Context:
         """The ids alone: slugs can change."""

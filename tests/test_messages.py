@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
+import tap_sentry
+
 ROOT = Path(__file__).parents[1]
-CODE = ROOT / "tap_sentry"
+CODE = Path(tap_sentry.__file__).parent
 
 #: What is raised for the user to read; the text is the first argument.
 ERRORS = {

@@ -7,16 +7,15 @@ import functools
 from http import HTTPStatus
 from typing import TYPE_CHECKING, ClassVar
 
-import requests
 from singer_sdk import typing as th
 from singer_sdk.exceptions import (
     AbortedSyncFailedException,
     AbortedSyncPausedException,
-    RetriableAPIError,
     SkippableAPIError,
 )
 
 from tap_sentry import errors, records
+from tap_sentry.errors import PASSING, SKIPPED
 from tap_sentry.named import id_and_slug
 from tap_sentry.schemas import ANY_OBJECT, ANY_OBJECTS
 from tap_sentry.state import Scan
@@ -26,6 +25,8 @@ from tap_sentry.windows import BEGINNING, Window, to_text
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Hashable, Iterable, Iterator
+
+    import requests
 
     from tap_sentry.client import Context
     from tap_sentry.listing import Listing, Page
@@ -414,17 +415,6 @@ LIFETIME = ("count", "userCount", "firstSeen", "lastSeen")
 
 #: Rows a page where only the head of a list is looked at once more.
 HEAD = (25, 5)
-
-#: What a request ends with that may succeed in the next run.
-PASSING = (RetriableAPIError, requests.RequestException)
-
-#: What a list of issues may end with while the run goes on.
-SKIPPED = (
-    errors.ForbiddenError,
-    errors.MissingEndpointError,
-    SkippableAPIError,
-    *PASSING,
-)
 
 
 def is_seen_in(row: Row, window: Window) -> bool:

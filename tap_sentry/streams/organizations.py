@@ -73,7 +73,7 @@ class Organizations(SentryStream):
             FatalAPIError: If one that was asked for cannot be read, or there is none.
         """
         names = self.tap.settings.organizations
-        rows = list(self.named(names) if names else self.rows(None))
+        rows = list(self.named(names)) if names else self.listed
         if not rows:
             msg = (
                 "The token lists no organizations (tokens of integrations never do): "
@@ -83,6 +83,11 @@ class Organizations(SentryStream):
         for row in rows:
             self.tap.knows("organization", *id_and_slug(row))
         return rows
+
+    @functools.cached_property
+    def listed(self) -> list[Row]:
+        """All organizations that the token can list."""
+        return list(self.rows(None))
 
     def named(self, names: Iterable[str]) -> Iterator[Row]:
         """The organizations of these slugs or ids, each once.
@@ -117,7 +122,7 @@ class Organizations(SentryStream):
             return self.one("/organizations/{organization}/", {"organization_id": name})
         except (SkippableAPIError, errors.MissingEndpointError):
             # Old servers take slugs only.
-            for row in self.rows(None) if name.isdecimal() else ():
+            for row in self.listed if name.isdecimal() else ():
                 if id_and_slug(row)[0] == name:
                     return row
             raise

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from singer_sdk import typing as th
 
 from tap_sentry.client import SentryStream
+from tap_sentry.errors import SKIPPED
 from tap_sentry.named import NamedStream, id_and_slug
 from tap_sentry.schemas import (
     ANY_OBJECT,
@@ -77,6 +78,7 @@ class TeamProjects(SentryStream):
         """Remember which projects a team has: its event counts need them."""
         super().__init__(tap)
         self._ids: dict[str, list[str]] = {}
+        self._failures: dict[str, Exception] = {}
 
     def get_records(self, context: Context | None) -> Iterable[Row]:
         """The projects of a team that the setting lets through."""
@@ -86,12 +88,19 @@ class TeamProjects(SentryStream):
                     yield row
 
     def rows_of(self, context: Context) -> Iterator[Row]:
-        """All projects of a team."""
+        """All projects of a team. A list that failed is not asked for once more."""
+        team = context["team_id"]
+        if team in self._failures:
+            raise self._failures[team]
         ids = []
-        for row in self.rows(context):
-            ids.append(id_and_slug(row)[0])
-            yield row
-        self._ids[context["team_id"]] = ids
+        try:
+            for row in self.rows(context):
+                ids.append(id_and_slug(row)[0])
+                yield row
+        except SKIPPED as error:
+            self._failures[team] = error
+            raise
+        self._ids[team] = ids
 
     def ids_of(self, context: Context) -> list[str]:
         """The ids of all projects of a team, read unless they were listed."""
