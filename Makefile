@@ -28,7 +28,7 @@ dagster := .venv-dagster/stamp
 export UV_COMPILE_BYTECODE := 1
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: help test lint format demo sync dagster live bench faults snapshots
+.PHONY: help test lint format demo sync meltano dagster live bench faults snapshots
 .PHONY: build notes clean
 .DELETE_ON_ERROR:
 
@@ -62,6 +62,9 @@ demo: $(tap) $(plugins) ## Load a simulated Sentry through Meltano and query it
 
 sync: $(plugins) ## Load your Sentry into output/: TAP_SENTRY_AUTH_TOKEN=… make sync
 	.venv-meltano/bin/meltano --log-level warning run tap-sentry target-jsonl
+
+meltano: $(tap) $(plugins) ## Test the tap as Meltano runs it
+	@.venv/bin/pytest tests/test_meltano.py
 
 dagster: $(tap) $(postgres) $(dagster) ## Test the example of Dagster
 	@.venv/bin/pytest -m dagster tests/warehouse/test_dagster.py

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +9,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 
-from tap_sentry import errors
+from tap_sentry import logs
 
 if TYPE_CHECKING:
     from urllib3.connectionpool import ConnectionPool
@@ -48,25 +46,11 @@ class ServerSession(requests.Session):
         self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         self.proxies = requests.utils.get_environ_proxies(settings.api_url)
         self.trust_env = False
-        for name in ("urllib3.connectionpool", "urllib3.connection"):
-            logging.getLogger(name).addFilter(TokenFilter(settings.auth_token))
+        logs.hide(settings.auth_token)
 
     def get_redirect_target(self, resp: requests.Response) -> None:
         """None: where a redirect leads, and whether to follow, is the stream's."""
         del resp
-
-
-@dataclass(frozen=True)
-class TokenFilter(logging.Filter):
-    """Blanks the token in what urllib3 logs: it tells what servers send, as it is."""
-
-    token: str
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Let the record pass, without the token and without a traceback."""
-        record.msg = errors.blanked(record.getMessage(), self.token)
-        record.args = record.exc_info = None
-        return True
 
 
 class BearerToken(AuthBase):

@@ -41,6 +41,11 @@ class File(click.File):
         sys.exit(1)
 
 
+def refusal(*lines: str) -> ConfigValidationError:
+    """What the tap ends with before it starts: a line for each thing that is wrong."""
+    return ConfigValidationError("; ".join(lines), errors=[*lines], schema={})
+
+
 def read_object(file: IO[str] | None, what: str) -> Any:
     """The object in a catalog or state file; None for an empty file.
 
@@ -61,7 +66,7 @@ def read_object(file: IO[str] | None, what: str) -> Any:
         why = "does not hold an object"
     if not isinstance(found, dict):
         msg = f"The {what} file {file.name} {why}"
-        raise ConfigValidationError(msg, errors=[msg], schema={})
+        raise refusal(msg)
     return found
 
 
@@ -76,19 +81,15 @@ def read_catalog(file: IO[str] | None) -> Catalog | None:
         return None if found is None else Catalog.from_dict(found)
     except (KeyError, TypeError, AttributeError, ValueError):
         msg = "The catalog file holds no Singer catalog: make one with --discover"
-        raise ConfigValidationError(msg, errors=[msg], schema={}) from None
+        raise refusal(msg) from None
 
 
 def check_token(config: object) -> None:
     """Check the token before the SDK does, whose message would print it."""
     token = config.get("auth_token") if isinstance(config, dict) else None
     if token is not None and not isinstance(token, str):
-        msg = "The settings are wrong"
-        raise ConfigValidationError(
-            msg,
-            errors=["auth_token must be a text with a Sentry auth token"],
-            schema={},
-        )
+        msg = "auth_token must be a text with a Sentry auth token"
+        raise refusal(msg)
 
 
 def check_environment(tap: type[Tap]) -> None:
@@ -112,8 +113,7 @@ def check_environment(tap: type[Tap]) -> None:
             except (ValueError, KeyError, RecursionError):
                 wrong.append(f"{variable} must be {what}, not {os.environ[variable]!r}")
     if wrong:
-        msg = "The settings are wrong"
-        raise ConfigValidationError(msg, errors=wrong, schema={})
+        raise refusal(*wrong)
 
 
 #: What the SDK takes for true, and what everybody means by false.
@@ -144,5 +144,4 @@ def check_catalog(streams: Iterable[Stream]) -> None:
                 "--discover"
             )
     if wrong:
-        msg = "The catalog is wrong"
-        raise ConfigValidationError(msg, errors=wrong, schema={})
+        raise refusal(*wrong)

@@ -96,11 +96,11 @@ class NamedStream(SentryStream):
         rows = self._rows.get(organization) or self.tap.ahead.peek(want.key) or []
         for row in self.note(rows):
             for wants in self.child_wants(self.get_child_context(row, context)):
-                for want in wants:
+                for child in wants:
                     if organization == self._current:
                         # The rows have plans of their own now.
                         return
-                    yield want
+                    yield child
 
     def get_child_context(self, record: Row, context: Context | None) -> Context:
         """The ids alone: slugs can change."""

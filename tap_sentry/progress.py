@@ -9,15 +9,13 @@ import contextlib
 import logging
 import sys
 import time
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
-import singer_sdk
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from tap_sentry import summary
+from tap_sentry import logs, summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +28,6 @@ FRAMES = 2
 HEADER = ("stream", "records", "requests", "held back", "done")
 #: Shows that something is going on where the numbers stand still.
 MARKS = "|/-\\"
-SDK = str(Path(singer_sdk.__file__).parent)
 
 
 class Terminal:
@@ -86,12 +83,9 @@ class Terminal:
 
 
 def is_for_people(record: logging.LogRecord) -> bool:
-    """Whether a record is more than the SDK's account of its own steps and metrics."""
-    return (
-        record.levelno != logging.INFO
-        or not record.pathname.startswith(SDK)
-        or logging.getLogger().isEnabledFor(logging.DEBUG)
-    )
+    """Whether a record is no metric, unless everything is wanted."""
+    is_all = logging.getLogger().isEnabledFor(logging.DEBUG)
+    return is_all or not logs.is_metric(record)
 
 
 def table(lines: list[Line], *, is_live: bool) -> Text:

@@ -30,7 +30,7 @@ from singer_sdk.exceptions import (
 from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
 from singer_sdk.tap_base import CliTestOptionValue
 
-from tap_sentry import errors, inputs, settings, summary
+from tap_sentry import errors, inputs, logs, settings, summary
 from tap_sentry.about import EXPLAINED
 from tap_sentry.access import Access
 from tap_sentry.check import Check
@@ -131,10 +131,7 @@ class TapSentry(Tap):
         try:
             return settings.resolve(self.config, self.started_at)
         except settings.BadSettings as error:
-            msg = "The settings are wrong"
-            raise ConfigValidationError(
-                msg, errors=error.errors, schema=self.config_jsonschema
-            ) from None
+            raise inputs.refusal(*error.errors) from None
 
     # What the streams share -----------------------------------------------------------
 
@@ -298,6 +295,7 @@ class TapSentry(Tap):
         """
         for number in STOPPING:
             signal.signal(number, cls._end)
+        logs.quiet()
         try:
             return super().cb_config(ctx, param, value)
         except (OSError, ValueError, TypeError, RuntimeError) as error:
@@ -354,23 +352,12 @@ class TapSentry(Tap):
             return
         terminal = cls._terminal()
         try:
-            tap = cls(
-                config=config.config if config else {},
-                parse_env_config=bool(config and config.parse_env),
-                state=inputs.read_object(state, "state"),
-                catalog=inputs.read_catalog(catalog),
-            )
-        except MappingError as error:
-            msg = "The settings are wrong"
-            why = f"stream_maps: {error}"
-            raise ConfigValidationError(msg, errors=[why], schema={}) from None
-        except ValueError:
-            # The SDK reads numbers and lists in variables of the environment.
-            inputs.check_environment(cls)
-            raise
-        if config and config.parse_env:
-            inputs.check_environment(cls)
-        inputs.check_catalog(tap.streams.values())
+            tap = cls._started(config, state, catalog)
+        except ConfigValidationError as error:
+            # The SDK would add a line that names no setting; some show the last only.
+            for line in error.errors:
+                cls.logger.error("%s", line)  # noqa: TRY400 - without a traceback
+            sys.exit(1)
         test = click.get_current_context().meta[TEST]
         if test == CliTestOptionValue.Disabled.value:
             sys.exit(tap.run(terminal))
@@ -379,6 +366,34 @@ class TapSentry(Tap):
             tap.writer.flush()
             return
         sys.exit(not Check(tap, click.echo).run())
+
+    @classmethod
+    def _started(
+        cls, config: Any, state: IO[str] | None, catalog: IO[str] | None
+    ) -> TapSentry:
+        """The tap, with all that the command line gives it checked.
+
+        Raises:
+            ConfigValidationError: With a line for each thing that is wrong.
+        """
+        try:
+            tap = cls(
+                config=config.config if config else {},
+                parse_env_config=bool(config and config.parse_env),
+                state=inputs.read_object(state, "state"),
+                catalog=inputs.read_catalog(catalog),
+            )
+        except MappingError as error:
+            msg = f"stream_maps: {error}"
+            raise inputs.refusal(msg) from None
+        except ValueError:
+            # The SDK reads numbers and objects in variables of the environment.
+            inputs.check_environment(cls)
+            raise
+        if config and config.parse_env:
+            inputs.check_environment(cls)
+        inputs.check_catalog(tap.streams.values())
+        return tap
 
     @classmethod
     def _terminal(cls) -> Terminal | None:

@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from tap_sentry.access import grants
 from tap_sentry.check import meant
 from tap_sentry.settings import SETTINGS
+from tap_sentry.streams import STREAMS
 from tap_sentry.tap import TapSentry
 from tests.conftest import catalog_of
 from tests.simulator import SCOPES, TOKEN, SentrySimulator, Token
@@ -249,7 +250,7 @@ def test_schemas_are_written_to_the_end(sentry, command):
     code, lines = command(sentry, "--test=schema")
 
     assert code == 0
-    assert [json.loads(line)["type"] for line in lines] == ["SCHEMA"] * 16
+    assert [json.loads(line)["type"] for line in lines] == ["SCHEMA"] * len(STREAMS)
     assert sentry.requests == []
 
 

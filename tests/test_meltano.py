@@ -171,6 +171,17 @@ def test_config_test_tells_good_settings_from_bad_ones(project):
     assert "refuses the auth_token" in wrong.stdout + wrong.stderr
 
 
+def test_config_test_names_the_setting_that_is_wrong(project):
+    """Meltano shows nothing but the last line of the tap."""
+    wrong = project.shell(
+        "meltano --log-level=warning config test tap-sentry",
+        TAP_SENTRY_START_DATE="soon",
+    )
+
+    assert wrong.returncode == 1
+    assert "start_date: 'soon' is not a date" in wrong.stdout + wrong.stderr
+
+
 def test_no_command_prints_the_token(project):
     for command in ("config list tap-sentry", "config print tap-sentry"):
         shown = project.meltano(command)
@@ -223,6 +234,24 @@ def test_the_example_of_metadata_does_what_it_says(new_project):
 
     assert set(first) == set(STREAMS) - HEAVY - LEFT_OUT
     assert second["project_issues"] == first["project_issues"] > 0
+
+
+def test_the_definition_in_the_readme_is_enough(new_project, sentry):
+    """For another server and some of its organizations, named in the environment."""
+    readme = (ROOT / "README.md").read_text("utf-8")
+    (text,) = [
+        block.partition("```")[0]
+        for block in readme.split("```yaml\n")[1:]
+        if block.startswith("plugins:")
+    ]
+    # What `meltano init` has made before.
+    text = f"default_environment: dev\nenvironments: [{{name: dev}}]\n{text}"
+    project = new_project(text, pip_url="-e .")
+    slug = sentry.organizations[0].slug
+    first = project.load(TAP_SENTRY_ORGANIZATIONS=json.dumps([slug]))
+
+    assert set(first) == set(STREAMS) - HEAVY
+    assert first["organizations"] == 1
 
 
 def test_what_the_sdk_has_built_in_works_through_meltano(new_project):

@@ -21,7 +21,7 @@ CODE = Path(tap_sentry.__file__).parent
 ERRORS = {
     *("FatalAPIError", "ForbiddenError", "MissingEndpointError", "RetriableAPIError"),
     *("SkippableAPIError", "BrownOutError", "ConfigValidationError", "ValueError"),
-    "UnwritableError",
+    *("UnwritableError", "refusal"),
 }
 #: Names that hold a text before it is raised or told.
 TEXTS = {"msg", "message", "reason", "why"}
@@ -122,7 +122,7 @@ def is_of(message: str, pattern: str) -> bool:
 
 
 #: Said by the SDK, not by this code.
-OF_THE_SDK = {"Config validation failed", "… is not of type …"}
+OF_THE_SDK = {"… is not of type …"}
 MESSAGES = messages()
 
 

@@ -392,7 +392,7 @@ def test_a_wrong_token_is_told_and_never_shown(command, sentry, caplog, value):
     exit_code, lines, everything = command({"auth_token": value})
 
     assert exit_code == 1
-    assert len(lines) == 2
+    assert len(lines) == 1
     assert "auth_token" in lines[0]
     assert sentry.requests == []
     for part in (SECRET, SECRET[:9], SECRET[9:], "8675309", "8675.309"):
@@ -413,14 +413,12 @@ def test_a_wrong_setting_is_told_in_a_line(command, sentry, monkeypatch, wrong, 
     # A setting that is let through, such as no request at once, might never end.
     monkeypatch.setattr(TapSentry, "run", lambda *_: 0)
     exit_code, lines, everything = command({"auth_token": SECRET, **wrong})
-    errors = lines[:-1]
 
     assert exit_code == 1
     assert sentry.requests == []
-    assert any(said in line for line in errors)
-    assert 1 <= len(errors) <= 2
-    assert all(any(name in line for name in wrong) for line in errors)
-    assert lines[-1] == "Config validation failed"
+    assert any(said in line for line in lines)
+    assert 1 <= len(lines) <= 2
+    assert all(any(name in line for name in wrong) for line in lines)
     assert SECRET not in everything
     assert "Traceback" not in everything
     assert '"type":' not in everything
@@ -451,7 +449,7 @@ def test_all_wrong_settings_are_told_at_once(command):
 
     for name in ("concurrency", "lookback", "report_date", "api_url"):
         assert sum(line.startswith(name) for line in lines) == 1
-    assert len(lines) == 5
+    assert len(lines) == 4
 
 
 @pytest.mark.parametrize("option", ["state", "catalog"])
@@ -482,7 +480,7 @@ def test_a_malformed_file_is_told(  # noqa: PLR0913, PLR0917 - the cases and thr
     assert exit_code == 1
     assert sentry.requests == []
     assert lines[0].startswith(f"The {option} file {file} {said}")
-    assert len(lines) == 2
+    assert len(lines) == 1
     assert "Traceback" not in everything
 
 
@@ -509,7 +507,7 @@ def test_a_file_that_is_no_catalog_is_told(command, sentry, tmp_path, text):
     assert sentry.requests == []
     assert "catalog" in lines[0]
     assert "--discover" in lines[0]
-    assert len(lines) == 2
+    assert len(lines) == 1
     assert "Traceback" not in everything
 
 
@@ -547,7 +545,7 @@ def test_a_catalog_without_the_keys_is_told(command, sentry, tmp_path, schema):
 
     assert (exit_code, sentry.requests) == (1, [])
     assert lines[0].startswith("The catalog lacks the key of organizations (id)")
-    assert len(lines) == 2
+    assert len(lines) == 1
     assert "Traceback" not in everything
 
 
@@ -637,7 +635,7 @@ def test_a_wrong_variable_of_the_environment_is_named(
 
     assert (exit_code, sentry.requests) == (1, [])
     assert lines[0] == f"TAP_SENTRY_{variable} must be {said}"
-    assert len(lines) == 2
+    assert len(lines) == 1
     assert "Traceback" not in everything
 
 
