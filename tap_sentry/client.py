@@ -342,13 +342,7 @@ class SentryStream(RESTStream[str]):
     def send(self, request: requests.PreparedRequest) -> requests.Response:
         """Send a request; follow redirects only within the server."""
         for _ in range(REDIRECTS):
-            session = self.requests_session
-            response = session.send(
-                request,
-                timeout=self.timeout,
-                stream=True,
-                proxies=session.proxies,
-            )
+            response = self.requests_session.send(request, timeout=self.timeout)
             if not response.is_redirect:
                 break
             target = target_of(response)

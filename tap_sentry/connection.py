@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any
 
 import requests
@@ -33,24 +32,31 @@ class ServerAdapter(HTTPAdapter):
 
 
 class ServerSession(requests.Session):
-    """Sends requests to the server of the settings, and keeps no cookie."""
+    """Sends requests to the server of the settings, and keeps nothing of what comes."""
 
     def __init__(self, settings: Settings) -> None:
         """Read the environment once: all requests go to one place."""
         super().__init__()
-        adapter = ServerAdapter(pool_maxsize=settings.concurrency)
-        self.mount("https://", adapter)
-        self.mount("http://", adapter)
-        # `Session.send` does not look at REQUESTS_CA_BUNDLE by itself.
-        self.verify = settings.ca_bundle
-        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        self.server = ServerAdapter(pool_maxsize=settings.concurrency)
+        self.authorities = settings.ca_bundle
         self.proxies = requests.utils.get_environ_proxies(settings.api_url)
-        self.trust_env = False
         logs.hide(settings.auth_token)
 
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        """None: where a redirect leads, and whether to follow, is the stream's."""
-        del resp
+    def send(
+        self, request: requests.PreparedRequest, **options: Any
+    ) -> requests.Response:
+        """Send a request; its body is yet to be read.
+
+        There are no cookies to keep and no hooks to call, and whether to follow a
+        redirect is the stream's to say: `requests` would look for all of them.
+        """
+        return self.server.send(
+            request,
+            stream=True,
+            verify=self.authorities,
+            proxies=self.proxies,
+            **options,
+        )
 
 
 class BearerToken(AuthBase):
