@@ -11,7 +11,7 @@ import sys
 import termios
 import time
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -248,7 +248,15 @@ def test_a_signal_cuts_no_line_short(
 ):
     """A write into a full pipe is interrupted, and takes a part of the lines."""
     environment = os.environ | {"PYTHONUNBUFFERED": unbuffered}
+    sentry.page_size = None
+    issue = sentry.project("shop").issues[0]
+    for number in range(200):
+        date = sentry.clock() - timedelta(minutes=number, seconds=1)
+        sentry.add_event("shop", issue, date)
     with started(sentry, tmp_path, *LONG, env=environment) as process:
+        assert process.stdout
+        # Smaller than what is written together.
+        fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, 4 * 4096)
         wait_until_full(process)
         for name in signals:
             process.send_signal(signal.Signals[name])
