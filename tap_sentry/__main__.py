@@ -7,7 +7,7 @@ def main() -> None:
     """Run the command line."""
     # What is imported stays: to look for garbage in it is a tenth of a start.
     gc.disable()
-    from tap_sentry.tap import TapSentry  # noqa: PLC0415
+    from tap_sentry.tap import TapSentry  # noqa: PLC0415 - see above
 
     gc.enable()
     TapSentry.cli()

@@ -166,7 +166,7 @@ class Fetcher:
 
     def _enqueue(self, call: Call[T]) -> None:
         entry = (call.order, next(self._sequence), call)
-        heapq.heappush(self._ready.setdefault(call.endpoint, []), entry)  # type: ignore[misc]
+        heapq.heappush(self._ready.setdefault(call.endpoint, []), entry)  # type: ignore[misc] # of any type
 
     def _gate(self, endpoint: str) -> limits.Gate:
         return self._gates.setdefault(endpoint, limits.Gate())
@@ -249,7 +249,7 @@ class Fetcher:
             return
         with self._lock:
             due = (time.time() + delay, next(self._sequence), call)
-            heapq.heappush(self._delayed, due)  # type: ignore[misc]
+            heapq.heappush(self._delayed, due)  # type: ignore[misc] # of any type
 
     def _delay(
         self, call: Call[T], error: Exception, received: limits.Limits | None

@@ -299,7 +299,7 @@ class TapSentry(Tap):
         try:
             return super().cb_config(ctx, param, value)
         except (OSError, ValueError, TypeError, RuntimeError) as error:
-            cls.logger.error("The config file cannot be read: %s", error)  # noqa: TRY400
+            cls.logger.error("The config file cannot be read: %s", error)  # noqa: TRY400 - one line
             ctx.exit(1)
 
     @classmethod
@@ -401,7 +401,7 @@ class TapSentry(Tap):
         if not (sys.stderr.isatty() and cls.logger.isEnabledFor(logging.INFO)):
             return None
         # It takes a while to import.
-        from tap_sentry.progress import Terminal  # noqa: PLC0415
+        from tap_sentry.progress import Terminal  # noqa: PLC0415 - see above
 
         return Terminal()
 

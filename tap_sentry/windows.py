@@ -103,7 +103,7 @@ def parse_date(text: str, now: datetime, *, is_end: bool = False) -> datetime:
 def _read(text: str) -> datetime:
     """Read an ISO 8601 date; without an offset it is UTC."""
     # Here, because its import is a fifth of a start: discovery and most runs need none.
-    import pendulum  # noqa: PLC0415
+    import pendulum  # noqa: PLC0415 - see above
 
     parsed = pendulum.parse(text, tz="UTC", strict=True)
     if not isinstance(parsed, pendulum.DateTime):
