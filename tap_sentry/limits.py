@@ -171,10 +171,13 @@ class Gate:
         """Count an answer (None: none came) and learn from it."""
         self.in_flight -= 1
         if limits is None:
-            self._spend()
+            # The server may have counted it.
+            if self.left is not None:
+                self.left -= 1
             return
         if limits.clock is not None:
-            self.clock = max(limits.clock, self.clock or limits.clock)
+            known = limits.clock if self.clock is None else self.clock
+            self.clock = max(limits.clock, known)
         self.concurrent = limits.concurrent
         if limits.limit is None or limits.remaining is None or limits.reset is None:
             self.limit = self.left = None
@@ -183,15 +186,9 @@ class Gate:
             self.left, self.in_new_window = limits.remaining, False
         elif limits.reset == self.reset and not self.in_new_window:
             self.left = min(self.left, limits.remaining)
-        else:
-            self._spend()
+        # Else it was counted in a window that is over, and not in this one.
         self.limit = limits.limit
         self.reset = max(self.reset, limits.reset)
-
-    def _spend(self) -> None:
-        """Take off a request that no answer of the window tells of."""
-        if self.left is not None:
-            self.left -= 1
 
     def close(self, limits: Limits, now: float) -> float:
         """Close after a 429 and say for how many seconds."""

@@ -22,22 +22,28 @@ if TYPE_CHECKING:
 
 #: Bytes of bodies that are held unread before no more lists are started.
 MOST_BYTES = 16 << 20
+#: Requests at once that are looked ahead for, even where fewer are allowed.
+LEAST_WIDTH = 4
 
 
 class Budget:
     """How many pages are held that nobody has read yet."""
 
     def __init__(self, concurrency: int) -> None:
-        """Allow for some pages for each request that can be under way."""
-        self.most_pages = 6 * concurrency
-        self.most_lists = 2 * concurrency
+        """Allow for some pages for each request that can be under way.
+
+        And for those of other endpoints, while one waits for its limit.
+        """
+        width = max(concurrency, LEAST_WIDTH)
+        self.most_pages = 6 * width
+        self.most_lists = 2 * width
         self._lock = threading.Lock()
         #: Pages that are held, and their bytes: those under way as they are expected.
         self.pages = 0
         self.size = 0
         #: The largest page so far of each source; before its first, a share of all.
         self._largest: dict[object, int] = {}
-        self._share = MOST_BYTES // max(concurrency, 4)
+        self._share = MOST_BYTES // width
 
     def hold(self, pages: int, size: int) -> None:
         """Count pages that were asked for or have arrived; negative when read."""

@@ -607,7 +607,7 @@ def test_one_endpoint_that_is_limited_holds_up_no_other(sentry, monkeypatch):
     users = "projects/{org}/{project}/users/"
     sentry.fault(429, reset=3600, when=lambda seen: seen.template == users)
 
-    run = sync(sentry, "project_users", "project_event_counts", concurrency=2)
+    run = sync(sentry, "project_users", "project_event_counts", concurrency=1)
     asked = [seen.template for seen in sentry.requests]
 
     check_undisturbed(run, ("project_users", "project_event_counts"))
