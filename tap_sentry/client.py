@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
 import logging
 from dataclasses import dataclass
@@ -122,6 +123,10 @@ class SentryStream(RESTStream[str]):
         """Nothing: the tap keeps its own state."""
         return state.NoStateManager()
 
+    def get_replication_key_signpost(self, context: Context | None = None) -> None:
+        """None: the tap bounds what it reads by the start of the run."""
+        del context
+
     def log(
         self, message: str, *args: Any, level: int = logging.INFO, **options: Any
     ) -> None:
@@ -213,7 +218,7 @@ class SentryStream(RESTStream[str]):
     def url(self, path: str, context: Context | None) -> str:
         """The address of a path, with the slugs of this run."""
         names = self.tap.names(context or {})
-        quoted = {name: quote(value, safe="") for name, value in names.items()}
+        quoted = {name: in_path(value) for name, value in names.items()}
         return self.url_base + path.format_map(quoted)
 
     def get_http_request(self, *, page: PageContext[str]) -> HTTPRequest:
@@ -335,7 +340,8 @@ class SentryStream(RESTStream[str]):
         `build_prepared_request` would quote, parse and merge all of it once more, which
         takes ten times as long.
         """
-        request = self.tap.request.copy()
+        # Not `request.copy()`: nothing changes the headers, which all have in common.
+        request = copy.copy(self.tap.request)
         request.url = f"{url}?{params}" if params else url
         return request
 
@@ -466,15 +472,17 @@ class SentryStream(RESTStream[str]):
     def wants_here(self, context: Context) -> Iterator[Want | None]:
         """The same, as long as this server is known to have the list."""
         wants = self.wants(context)
-        while True:
-            while self.is_unproven:
+        while self.current_path not in self.tap.answering_endpoints:
+            if self.is_unproven:
                 yield None
+                continue
             if self.current_path in self.tap.missing_endpoints:
                 return
             try:
                 yield next(wants)
             except StopIteration:
                 return
+        yield from wants
 
     @property
     def is_unproven(self) -> bool:
@@ -619,6 +627,12 @@ class SentryStream(RESTStream[str]):
         for column in self.columns_not_in_catalog:
             row.pop(column, None)
         return records.decoded(row) if self.is_looked_into else row
+
+
+@functools.lru_cache(maxsize=10_000)
+def in_path(name: str) -> str:
+    """A name as it stands in a path: that of a project is needed by every stream."""
+    return quote(name, safe="")
 
 
 def target_of(response: requests.Response) -> str | None:

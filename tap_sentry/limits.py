@@ -5,6 +5,7 @@ https://docs.sentry.io/api/ratelimits/
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
@@ -65,8 +66,15 @@ def _number(text: str | None) -> float | None:
 
 
 def _clock(date: str | None, now: float) -> float | None:
+    instant = _instant(date) if date else None
+    return None if instant is None else instant - now
+
+
+@functools.lru_cache(maxsize=1)
+def _instant(date: str) -> float | None:
+    """Read a date; that of the answer before is nearly always the same one."""
     try:
-        return parsedate_to_datetime(date).timestamp() - now if date else None
+        return parsedate_to_datetime(date).timestamp()
     except (ValueError, OverflowError):
         return None
 

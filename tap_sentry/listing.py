@@ -106,10 +106,8 @@ class Listing:
 
     def extend(self) -> None:
         """Ask for the next page if it is known and there is room again."""
-        # Nearly never known: it is asked for as it becomes known, if there is room.
-        if self._next is not None:
-            with self._lock:
-                self._extend()
+        with self._lock:
+            self._extend()
 
     def rows_if_complete(self) -> list[Row] | None:
         """All rows, if all pages are there."""
@@ -185,6 +183,8 @@ class Listing:
             return
         if self._is_taken or not self._held or self._budget.has_room():
             self._ask(self._next)
+        else:
+            self._budget.is_short = True
 
     def _release(self, future: Future[Page]) -> None:
         """A page is read, or never will be."""

@@ -41,6 +41,8 @@ class Budget:
         #: Pages that are held, and their bytes: those under way as they are expected.
         self.pages = 0
         self.size = 0
+        #: Whether a list would have gone on if there had been room.
+        self.is_short = False
         #: The largest page so far of each source; before its first, a share of all.
         self._largest: dict[object, int] = {}
         self._share = MOST_BYTES // width
@@ -142,12 +144,16 @@ class LookAhead:
         if self._is_topping_up or not self.budget.has_room():
             return
         self._is_topping_up = True
+        if was_short := self.budget.is_short:
+            # Before the lists are looked at: their threads may set it meanwhile.
+            self.budget.is_short = False
         try:
             for depth, level in reversed([*enumerate(self._levels)]):
                 distant = 0
                 for index, part in enumerate(level):
-                    for listing in list(part.lists.values()):
-                        listing.extend()
+                    if was_short:
+                        for listing in list(part.lists.values()):
+                            listing.extend()
                     # The present slice and the next are worth more than those after.
                     if index > 1:
                         distant += len(part.lists)
@@ -158,6 +164,7 @@ class LookAhead:
                             break
                         distant += index > 1
                     if distant >= self.budget.most_lists:
+                        self.budget.is_short |= was_short
                         break
         finally:
             self._is_topping_up = False

@@ -279,8 +279,10 @@ class ProjectIssues(WindowedStream):
         for window in windows:
             yield self.window_want(context, window)
         for child, scan in scans:
+            part = self.list_key(context, scan.window)
+            key = self.want(context, part=part).key
             while (
-                ids := self.known_ids(context, scan.window)
+                ids := self.known_ids(context, part, key)
             ) is None or child.is_unproven:
                 yield None
             for issue in ids:
@@ -288,18 +290,22 @@ class ProjectIssues(WindowedStream):
                     one = {**context, "issue_id": str(issue)}
                     yield child.scan_want(one, scan.of_issue(issue))
 
-    def known_ids(self, context: Context, window: Window) -> list[int] | None:
-        """The issues whose events are to be read, if that is known by now."""
+    def known_ids(
+        self, context: Context, part: Hashable, key: Hashable
+    ) -> list[int] | None:
+        """The issues whose events are to be read, if that is known by now.
+
+        From a list that was read, or from one that was asked for ahead of time.
+        """
         if self.tap.settings.issue_ids:
             # Looked up when the first child asks for them.
             known: dict[str, list[int]] | None = self.__dict__.get("looked_up")
             if known is None:
                 return None
             return sorted(known.get(str(context["project_id"]), ()))
-        key = self.list_key(context, window)
-        if key in self._listed:
-            return sorted(self._listed[key])
-        rows = self.tap.ahead.peek(self.want(context, part=key).key)
+        if part in self._listed:
+            return sorted(self._listed[part])
+        rows = self.tap.ahead.peek(key)
         if rows is None:
             return None
         return sorted({int(records.value(row["id"])) for row in rows})
