@@ -9,7 +9,7 @@ import logging
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar, cast
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 import requests
 from singer_sdk import metrics
@@ -370,7 +370,7 @@ class SentryStream(RESTStream[str]):
         if self.page_size_name and page_size:
             request.params[self.page_size_name] = page_size
         request.params |= query
-        prepared = self.prepared(request.url, request.encode_params())
+        prepared = self.prepared(request.url, query_string(request.params))
 
         def parse(response: requests.Response) -> Page:
             paginator = self.get_new_paginator()
@@ -548,7 +548,7 @@ class SentryStream(RESTStream[str]):
             self.tap.endpoint_is_missing(self, path, error)
             yield from self.falling_back(context, read)
 
-    @property
+    @functools.cached_property
     def keeps_state(self) -> bool:
         """Whether this run reads bookmarks and moves them."""
         return (
@@ -627,6 +627,25 @@ class SentryStream(RESTStream[str]):
         for column in self.columns_not_in_catalog:
             row.pop(column, None)
         return records.decoded(row) if self.is_looked_into else row
+
+
+def query_string(params: Mapping[str, Any]) -> str:
+    """Parameters as `HTTPRequest.encode_params` writes them.
+
+    It would quote what all projects are asked for, such as dates, for each one again.
+    """
+    return "&".join(
+        parameter(name, str(one))
+        for name, value in params.items()
+        if value is not None
+        for one in (value if isinstance(value, (list, tuple)) else [value])
+    )
+
+
+@functools.lru_cache(maxsize=1_000)
+def parameter(name: str, value: str) -> str:
+    """One parameter of a query."""
+    return urlencode({name: value})
 
 
 @functools.lru_cache(maxsize=10_000)

@@ -149,25 +149,32 @@ class LookAhead:
             self.budget.is_short = False
         try:
             for depth, level in reversed([*enumerate(self._levels)]):
-                distant = 0
-                for index, part in enumerate(level):
-                    if was_short:
-                        for listing in list(part.lists.values()):
-                            listing.extend()
-                    # The present slice and the next are worth more than those after.
-                    if index > 1:
-                        distant += len(part.lists)
-                    while self.budget.has_room() and distant < self.budget.most_lists:
-                        # What hangs on the present slice comes before the next one.
-                        started = self._start_one(part, (-depth, part.number))
-                        if started is None:
-                            break
-                        distant += index > 1
-                    if distant >= self.budget.most_lists:
-                        self.budget.is_short |= was_short
-                        break
+                self._top_up(level, depth, was_short=was_short)
         finally:
             self._is_topping_up = False
+
+    def _top_up(self, level: deque[Slice], depth: int, *, was_short: bool) -> None:
+        distant = 0
+        for index, part in enumerate(level):
+            if was_short:
+                for listing in list(part.lists.values()):
+                    listing.extend()
+            # The present slice and the next are worth more than those after.
+            if index > 1:
+                distant += len(part.lists)
+            while (
+                part.wants
+                and self.budget.has_room()
+                and distant < self.budget.most_lists
+            ):
+                # What hangs on the present slice comes before the next one.
+                if self._start_one(part, (-depth, part.number)) is None:
+                    break
+                distant += index > 1
+            if distant >= self.budget.most_lists:
+                # The lists of those after it are yet to be looked at.
+                self.budget.is_short |= was_short
+                return
 
     def _start_one(self, part: Slice, order: tuple[int, ...]) -> Listing | None:
         """Start the next list that a slice wants; None if there is none for now."""

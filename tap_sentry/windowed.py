@@ -217,7 +217,7 @@ class WindowedStream(SentryStream):
 
 def part_of(scan: state.Scan) -> Hashable:
     """What the list of a scan is known by, however far the scan has come."""
-    return scan.window, scan.issue
+    return scan.window.start, scan.window.end, scan.issue
 
 
 def entries_of(event: Row) -> Iterator[Row]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import logging
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import Any
 
+import pytest
+from singer_sdk.streams.rest import HTTPRequest
+
+from tap_sentry.client import query_string
 from tests.conftest import NOW, catalog_of, run
 from tests.simulator import TOKEN, SentrySimulator
-
-if TYPE_CHECKING:
-    import pytest
-
 
 #: What is read for `projects`, `project_issues` and `project_events`.
 READ = {
@@ -75,3 +75,18 @@ def test_the_log_does_not_grow_with_the_projects(sync, caplog):
     assert {point["tags"]["stream"] for point in points} == READ
     names = [(point["tags"]["stream"], point["metric"]) for point in points]
     assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {},
+        {"cursor": None, "full": "true"},
+        {"cursor": "1700000000000:0:0", "per_page": 100, "query": ""},
+        {"project": ["1", "22"], "field": ("sum(quantity)",)},
+        {"query": "is:unresolved äöü & more=+ /~", "start": "2026-11-01T00:00:00Z"},
+    ],
+)
+def test_parameters_are_written_as_the_sdk_writes_them(params: dict[str, Any]):
+    """Only sooner."""
+    assert query_string(params) == HTTPRequest("", params=params).encode_params()

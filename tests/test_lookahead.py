@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import logging
 import threading
+import time
 from collections import Counter
 from datetime import timedelta
 from itertools import pairwise
@@ -15,8 +17,8 @@ import pytest
 import requests
 
 from tap_sentry.fetching import Call, Fetcher
-from tap_sentry.listing import Page
-from tap_sentry.lookahead import Budget
+from tap_sentry.listing import Listing, Page
+from tap_sentry.lookahead import Budget, LookAhead, Want
 from tests.conftest import NOW, Output, catalog_of, run
 from tests.organization import Builder, generated
 from tests.simulator import TOKEN, Limit, SentrySimulator
@@ -222,6 +224,57 @@ def test_lists_that_break_off_give_their_place_back(
         read(sentry, 2)
 
     assert [(budget.pages, budget.size) for budget in budgets] == [(0, 0)]
+
+
+class Pages:
+    """Answers each request with the next page of its list; there are three."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def send(self, request: requests.PreparedRequest) -> requests.Response:
+        """Answer at once."""
+        assert request.url
+        self.asked.append(request.url.removeprefix("https://sentry.io/"))
+        return requests.Response()
+
+    def validate_response(self, response: requests.Response) -> None:
+        """All is well."""
+
+    def ask(self, name: str, cursor: str | None, page_size: int) -> Call[Page]:
+        """The call for a page."""
+        number = int(cursor or "0")
+        following = str(number + 1) if number < 2 else None
+        url = f"https://sentry.io/{name}{number}"
+        request = requests.Request("GET", url).prepare()
+        return Call(self, name, request, lambda _: Page([], following, page_size))
+
+
+def test_a_list_that_had_no_room_goes_on_when_there_is() -> None:
+    """Its pages are there when it is needed, as if there had been room all along."""
+    fetcher = Fetcher(1, logging.getLogger(__name__), contextlib.nullcontext)
+    fetcher.budget.most_pages = 2
+    source, ahead = Pages(), LookAhead(fetcher.budget)
+
+    def want(name: str) -> Want:
+        ask = functools.partial(source.ask, name)
+        return Want(name, lambda: Listing(fetcher, ask, page_sizes=(1,)))
+
+    def wait_for(asked: set[str]) -> None:
+        for _ in range(200):
+            if set(source.asked) == asked:
+                break
+            time.sleep(0.01)
+        assert set(source.asked) == asked
+
+    with ahead.over([[iter([want("a"), want("b")])]]):
+        ahead.top_up()
+        wait_for({"a0", "b0"})
+        for _ in ahead.take(want("a")):
+            pass
+        ahead.top_up()
+        wait_for({"a0", "a1", "a2", "b0", "b1"})
+    fetcher.close()
 
 
 def test_what_is_held_is_counted_as_it_is_in_memory(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 from singer_sdk import typing as th
@@ -85,7 +86,7 @@ class IssueEvents(WindowedStream):
         *EVENT_COLUMNS,
     ).to_dict()
 
-    @property
+    @functools.cached_property
     def keeps_state(self) -> bool:
         """A run for some issues only leaves the bookmarks alone."""
         return super().keeps_state and not self.tap.settings.issue_ids

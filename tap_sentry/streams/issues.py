@@ -249,7 +249,8 @@ class ProjectIssues(WindowedStream):
 
     def list_key(self, context: Context, window: Window) -> Hashable:
         """What a list is known by: its project, and its window if it has one."""
-        return context["project_id"], window if self.is_cut_by_window else None
+        project = context["project_id"]
+        return (project, window.start, window.end) if self.is_cut_by_window else project
 
     def ids_of(self, context: Context, window: Window) -> list[int]:
         """The issues whose events are to be read, by ascending id."""
