@@ -103,7 +103,7 @@ class Database:
 
     def rows(self, query: str) -> list[dict[str, Any]]:
         """The rows of a query, as JSON has them."""
-        sql = f"select coalesce(json_agg(q), '[]') from ({query}) as q"  # noqa: S608
+        sql = f"select coalesce(json_agg(q), '[]') from ({query}) as q"  # noqa: S608 - a test's
         rows: list[dict[str, Any]] = json.loads(
             self.psql(sql, "--tuples-only", "--no-align")
         )
@@ -153,7 +153,7 @@ def running(binaries: Path) -> Iterator[Server]:
     command: list[str | Path] = [binaries / "initdb", "--pgdata", data, "--no-sync"]
     command += ["--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C"]
     try:
-        subprocess.run(  # noqa: S603
+        subprocess.run(  # noqa: S603 - the server's own
             command, check=True, stdout=subprocess.DEVNULL, **as_user
         )
     except BaseException:
@@ -174,7 +174,7 @@ def running(binaries: Path) -> Iterator[Server]:
     command += [f"--{name}={value}" for name, value in settings.items()]
     with (
         (folder / "log").open("wb") as log,
-        subprocess.Popen(  # noqa: S603
+        subprocess.Popen(  # noqa: S603 - the server's own
             ["/bin/sh", "-c", GUARD, "guard", folder, *command],
             stdin=subprocess.PIPE,
             stderr=log,
@@ -190,7 +190,7 @@ def running(binaries: Path) -> Iterator[Server]:
             f"--port={port}",
         ]
         deadline = time.monotonic() + 60
-        while subprocess.run(ready, check=False, stdout=subprocess.DEVNULL).returncode:  # noqa: S603
+        while subprocess.run(ready, check=False, stdout=subprocess.DEVNULL).returncode:  # noqa: S603 - the server's own
             if time.monotonic() > deadline:
                 pytest.fail((folder / "log").read_text(), pytrace=False)
             time.sleep(0.05)
