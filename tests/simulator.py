@@ -704,12 +704,13 @@ class SentrySimulator:
         """Answer one request, whatever it came through."""
         call = self._begin(method, url, headers)
         try:
-            if self.latency:
-                time.sleep(self.latency)
             with self._lock:
                 answer = self._respond(call)
                 call.request.status = answer.status
                 self.refused += answer.status == 429
+            # Sentry counts a request as it comes, and then takes its time.
+            if self.latency:
+                time.sleep(self.latency)
         finally:
             self._end(call)
         if self.is_compressing and not answer.mishap:
