@@ -96,6 +96,19 @@ def pytest_configure(config):
     config.stash[TABLE] = Table()
 
 
+def pytest_collection_modifyitems(config, items):
+    """Leave out what needs a variable of the environment that is not set."""
+    left_out = {
+        item
+        for item in items
+        for mark in item.iter_markers("needs")
+        if not os.environ.get(mark.args[0])
+    }
+    if left_out:
+        config.hook.pytest_deselected(items=[*left_out])
+        items[:] = [item for item in items if item not in left_out]
+
+
 def pytest_terminal_summary(terminalreporter, config):
     """Print the table."""
     if config.stash[TABLE].differences:
@@ -114,7 +127,7 @@ def server():
     """The server to test, up to an end that does not move while the tests run."""
     url, token = os.environ.get("SENTRY_URL"), os.environ.get("SENTRY_TOKEN")
     if not url or not token:
-        pytest.skip("SENTRY_URL and SENTRY_TOKEN are not set")
+        pytest.exit("set SENTRY_URL and SENTRY_TOKEN, the server to test", 4)
     organizations = os.environ.get("SENTRY_ORGANIZATIONS", "")
     start = os.environ.get("SENTRY_START")
     return Server(
@@ -128,9 +141,10 @@ def server():
 
 @pytest.fixture(scope="session")
 def target():
-    """The command of the target, if there is one."""
+    """The command of the target."""
     beside = ROOT / ".venv-target" / "bin" / "target-jsonl"
-    return shutil.which(os.environ.get("TARGET_JSONL", "")) or shutil.which(beside)
+    found = shutil.which(os.environ.get("TARGET_JSONL", "")) or shutil.which(beside)
+    return found or pytest.exit("target-jsonl: run `make live`, or set TARGET_JSONL", 4)
 
 
 @pytest.fixture(scope="session")
@@ -148,7 +162,4 @@ def crawl(server, run):
 
 @pytest.fixture(scope="session")
 def truth():
-    folder = os.environ.get("SENTRY_TRUTH")
-    if not folder:
-        pytest.skip("SENTRY_TRUTH is not set")
-    return Truth(Path(folder))
+    return Truth(Path(os.environ["SENTRY_TRUTH"]))

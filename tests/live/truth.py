@@ -63,16 +63,14 @@ class Truth:
         """The ids of the organizations that the files are about."""
         return set(self._organizations.values())
 
-    def keys(self, stream: str, listed: set[Key]) -> set[Key] | None:
-        """The keys of a stream; None if the files do not tell.
+    def keys(self, stream: str, listed: set[Key]) -> set[Key]:
+        """The keys of a stream that the files tell of.
 
         `listed` are those that the server lists: all that can be had of events that
         its pages cannot tell apart.
         """
         if stream in EVENTS:
             return self.events(listed, EVENTS[stream])
-        if stream not in KEYS:
-            return None
         name, key = KEYS[stream]
         return {key(self, row) for row in self.rows(name) if is_listed(row)}
 
