@@ -302,3 +302,20 @@ def test_what_is_held_is_counted_as_it_is_in_memory(
     half = len(sizes) // 2
     assert len(outputs[0].records("project_events")) > 50
     assert sizes[:half] == sizes[half:]
+
+
+def test_a_path_that_a_server_may_lack_is_tried_once() -> None:
+    """Nothing more is asked of it before it is known which of two paths there is."""
+    simulator = SentrySimulator(
+        generated(organizations=1, projects=8, issues=24, events=60, now=NOW),
+        clock=lambda: NOW,
+        flavour="self-hosted-9",
+        latency=0.02,
+    )
+    with simulator.served():
+        output = read(simulator, 8, start_date="2026-01-01")
+    missing = simulator.flavour.missing
+    lacking = Counter(r.template for r in simulator.requests if r.template in missing)
+
+    assert output.code == 0
+    assert set(lacking.values()) == {1}
