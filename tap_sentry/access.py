@@ -79,7 +79,13 @@ class Access:
             raise FatalAPIError(msg)
         # A plan or server without the feature says nothing of the token.
         is_refusal = not error.is_unavailable_feature
-        self._tap.skip(stream, context, reason, is_refusal=is_refusal)
+        self._tap.skip(
+            stream,
+            context,
+            reason,
+            is_refusal=is_refusal,
+            is_unavailable=error.is_unavailable_feature,
+        )
 
     def organization_is_done(self) -> None:
         """Stop if all of it was refused to a stream, seemingly for want of a scope.

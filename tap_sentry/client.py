@@ -17,8 +17,8 @@ from singer_sdk.exceptions import FatalAPIError, RetriableAPIError, SkippableAPI
 from singer_sdk.helpers.conform import TypeConformanceLevel
 from singer_sdk.streams.rest import HTTPRequest, PageContext, RESTStream
 
-from tap_sentry import errors, records, state
-from tap_sentry.fetching import Call
+from tap_sentry import errors, limits, records, state
+from tap_sentry.fetching import TRIES, Call
 from tap_sentry.listing import Listing, Page
 from tap_sentry.lookahead import Want
 from tap_sentry.meters import StreamCounter, StreamTimer
@@ -47,6 +47,8 @@ ADDED = frozenset({"organization_id", "project_id", "team_id", "issue_id"})
 
 #: Bytes of a body that are read at once.
 CHUNK = 16 << 20
+#: What else may answer.
+BETWEEN = "something between here and Sentry (proxy, firewall, login)"
 #: Hops within the server that are followed, such as those of a renamed project.
 REDIRECTS = 5
 
@@ -77,6 +79,10 @@ class SentryStream(RESTStream[str]):
     params: ClassVar[Mapping[str, Any]] = {}
 
     fallback_params: ClassVar[Mapping[str, Any]] = {}
+
+    #: Whether the list comes in pages. Sentry then sends a `Link` header with each of
+    #: them, also with the last one.
+    is_paged: ClassVar[bool] = True
 
     #: The parameter that names the page size.
     page_size_name: ClassVar[str | None] = "per_page"
@@ -237,54 +243,61 @@ class SentryStream(RESTStream[str]):
     def validate_response(self, response: requests.Response) -> None:
         """Tell what stops, what is skipped, what is asked again and what is missing.
 
+        An error that is not JSON was not given by Sentry's API, and says nothing of
+        the token or of what was asked for.
+
         Raises:
             FatalAPIError: For a refused token or a redirect to another host.
             ForbiddenError: For a 403.
             MissingEndpointError: If the server does not have this endpoint.
+            OddAnswerError: If something before the server refuses the request.
             RetriableAPIError: If the request may succeed later.
             SkippableAPIError: If the object does not exist, or the request is refused.
         """
         status = response.status_code
         if status == HTTPStatus.OK:
             return
+        if response.is_redirect:
+            raise redirected(response)
+        is_json = errors.is_json(response)
         said = errors.detail(response)
-        at = errors.place(response.request)
-        message = f"GET {at}: status {status}" + (f", {said}" if said else "")
-        if status == HTTPStatus.UNAUTHORIZED:
-            host = urlsplit(response.url).netloc
-            msg = f"{host} refuses the auth_token ({said or 'status 401'})"
-            raise FatalAPIError(msg)
-        if status == HTTPStatus.FORBIDDEN:
-            kind = errors.json_object(response).get("error_type")
-            raise errors.ForbiddenError(
-                message,
-                self.needed_scopes,
-                is_unavailable_feature=kind == "unavailable_feature",
-            )
+        message = f"GET {errors.place(response.request)}: status {status}"
+        if not is_json:
+            message += f" with {errors.described(response, response.content)}"
+        elif said:
+            message += f", {said}"
         if status == HTTPStatus.GONE:
             raise errors.BrownOutError(message, response)
         if (
             status in {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
             or status >= HTTPStatus.INTERNAL_SERVER_ERROR
         ):
+            if not is_json:
+                message += f": {BETWEEN} answers in its place"
             raise RetriableAPIError(message, response)
         if self.is_missing(response):
-            raise errors.MissingEndpointError(message)
-        if response.is_redirect:
-            target = target_of(response)
-            if target is None:
-                msg = f"GET {at}: it redirects to no address"
-                raise RetriableAPIError(msg, response)
-            if origin(target) == origin(response.url):
-                msg = f"GET {at}: it redirects without an end"
-                raise RetriableAPIError(msg, response)
-            there = errors.without_token(origin_of(target), response.request)
-            msg = (
-                f"{at} redirects to {there}, which "
-                "the token is not sent to: set api_url to the address of Sentry itself"
+            raise errors.MissingEndpointError(message, is_web_page=not is_json)
+        raise (
+            self.refused(response, message)
+            if is_json
+            else intercepted(response, message)
+        )
+
+    def refused(self, response: requests.Response, message: str) -> Exception:
+        """The error for what Sentry refuses."""
+        if response.status_code == HTTPStatus.UNAUTHORIZED:
+            host = urlsplit(response.url).netloc
+            said = errors.detail(response) or "status 401"
+            msg = f"{host} refuses the auth_token ({said})"
+            return FatalAPIError(msg)
+        if response.status_code == HTTPStatus.FORBIDDEN:
+            kind = errors.json_object(response).get("error_type")
+            return errors.ForbiddenError(
+                message,
+                self.needed_scopes,
+                is_unavailable_feature=kind == "unavailable_feature",
             )
-            raise FatalAPIError(msg)
-        raise SkippableAPIError(message)
+        return SkippableAPIError(message)
 
     def is_missing(self, response: requests.Response) -> bool:
         """Whether an error means that the server lacks the endpoint, not an object."""
@@ -300,10 +313,15 @@ class SentryStream(RESTStream[str]):
         """The rows of a page, straightened and cut to the columns."""
         for sent in self.read_body(response, records.decode_rows):
             row = self.straighten(sent, self.project(sent))
-            if records.value(row.get(self.id_column)) is None:
-                self.tap.summary.without_id(self.name)
-            else:
+            if records.value(row.get(self.id_column)) is not None:
                 yield row
+            elif not self.is_blank(row):
+                self.tap.summary.without_id(self.name)
+
+    def is_blank(self, row: Row) -> bool:
+        """Whether a row without an id stands for nothing, as some servers send it."""
+        del row
+        return False
 
     def straighten(self, sent: Row, row: Row) -> Row:
         """Put right what some servers send otherwise; `sent` is the uncut row."""
@@ -316,20 +334,30 @@ class SentryStream(RESTStream[str]):
         """Read and decode a body.
 
         Raises:
-            RetriableAPIError: If it is damaged.
+            RetriableAPIError: If it is damaged, or a web page.
+            UnexpectedJSONError: If it is JSON of another shape.
         """
         body = b"".join(response.iter_content(CHUNK))
         # What it takes in memory: on the way it may have been compressed.
         response.headers["Content-Length"] = str(len(body))
         try:
             return decode(body)
-        except records.DamagedBodyError:
+        except records.DamagedBodyError as error:
+            at = errors.place(response.request)
+            if errors.is_web_page(response):
+                msg = (
+                    f"GET {at}: status 200 with {errors.described(response, body)} "
+                    "instead of JSON, as from a login, a proxy or a server without "
+                    "this endpoint"
+                )
+                raise RetriableAPIError(msg, response) from None
             kind = response.headers.get("Content-Type", "no content type")
             kind = errors.without_token(kind, response.request)
-            at = errors.place(response.request)
             msg = (
                 f"GET {at}: status 200, but the body is not the expected JSON ({kind})"
             )
+            if isinstance(error, records.UnexpectedShapeError):
+                raise errors.UnexpectedJSONError(msg, response) from None
             raise RetriableAPIError(msg, response) from None
 
     # Requests -------------------------------------------------------------------------
@@ -375,6 +403,13 @@ class SentryStream(RESTStream[str]):
         def parse(response: requests.Response) -> Page:
             paginator = self.get_new_paginator()
             rows = list(self.parse_response(response))
+            if rows and self.is_paged and not has_link(response):
+                at = errors.place(response.request)
+                msg = (
+                    f"GET {at}: the answer has no Link header, which names the next "
+                    "page: a proxy between here and Sentry removes it"
+                )
+                raise errors.OddAnswerError(msg, response)
             size = int(response.headers["Content-Length"])
             following = (
                 paginator.get_next(response) if paginator.has_more(response) else None
@@ -391,6 +426,7 @@ class SentryStream(RESTStream[str]):
             prepared,
             parse,
             patient=self.waits_for_brown_out,
+            is_trial=self.is_unproven and self.path not in self.tap.tried_endpoints,
         )
 
     def listing(
@@ -530,22 +566,29 @@ class SentryStream(RESTStream[str]):
 
         Raises:
             MissingEndpointError: If it has neither.
+            RetriableAPIError: If a web page came where lists came before.
             SkippableAPIError: If it lacks one list while it has others of the kind.
         """
         path = self.current_path
         if path in self.tap.missing_endpoints:
+            is_unexpected = path in self.tap.unexpected_endpoints
             msg = f"this server does not have {path}"
-            raise errors.MissingEndpointError(msg)
+            if is_unexpected:
+                msg = f"the answers of {path} are not understood"
+            raise errors.MissingEndpointError(msg, is_unexpected=is_unexpected)
         try:
             yield from read()
         except Exception as error:
             if path in self.tap.answering_endpoints:
                 if isinstance(error, errors.MissingEndpointError):
-                    raise SkippableAPIError(*error.args) from error
+                    # A proxy whose server is away says 404 too: that is no deletion.
+                    kind = RetriableAPIError if error.is_web_page else SkippableAPIError
+                    raise kind(*error.args) from error
                 raise
-            if not self.falls_back(error, context):
+            if self.falls_back(error, context):
+                self.tap.endpoint_is_missing(self, path, error)
+            elif not isinstance(error, errors.UnprovenEndpointError):
                 raise
-            self.tap.endpoint_is_missing(self, path, error)
             yield from self.falling_back(context, read)
 
     @functools.cached_property
@@ -556,18 +599,70 @@ class SentryStream(RESTStream[str]):
         )
 
     def falls_back(self, error: Exception, context: Context | None) -> bool:
-        """Whether an error of the first page means that the server lacks the list."""
-        del context
+        """Whether an error of the first page means that the server lacks the list.
+
+        Old servers fail for good (500) where they do not have it.
+        """
         if isinstance(error, (errors.MissingEndpointError, errors.BrownOutError)):
             return True
-        response = getattr(error, "response", None)
+        if isinstance(error, errors.UnprovenEndpointError):
+            return self.is_replaced(context)
+        if isinstance(error, errors.UnexpectedJSONError) or (
+            isinstance(error, RetriableAPIError) and errors.is_web_page(error.response)
+        ):
+            return bool(self.tap.answering_endpoints)
         return (
-            isinstance(error, RetriableAPIError)
-            and response is not None
-            and response.status_code == HTTPStatus.OK
-            and "json" not in response.headers.get("Content-Type", "json")
-            and bool(self.tap.answering_endpoints)
+            self.is_unproven
+            and errors.is_failure(error)
+            and self.fallback_answers(context)
         )
+
+    def is_replaced(self, context: Context | None) -> bool:
+        """Whether a server has the fallback only, now that the endpoint has failed.
+
+        That may have passed: if the fallback answers, the endpoint is asked for the
+        least that it can be asked for, once more. Whatever comes of it, the endpoint
+        is tried as often as any other from then on.
+        """
+        self.tap.tried_endpoints.add(self.path)
+        if not self.fallback_answers(context, tries=1):
+            return False
+        self.tap.fetcher.pause(next(limits.expo()))
+        call = self.probe(context)
+        call.is_trial = True
+        try:
+            self.tap.fetcher.result(self.tap.fetcher.submit(call))
+        except (errors.UnprovenEndpointError, errors.MissingEndpointError):
+            return True
+        except SkippableAPIError:
+            # It understands what it is asked, and has more to ask for.
+            pass
+        except errors.SKIPPED:
+            return False
+        self.tap.answering_endpoints.add(self.path)
+        return False
+
+    def fallback_answers(self, context: Context | None, *, tries: int = TRIES) -> bool:
+        """Whether the fallback gives a list, where the endpoint gives none."""
+        self.tap.missing_endpoints.add(self.path)
+        try:
+            call = self.probe(context)
+            call.tries = TRIES - tries
+            self.tap.fetcher.result(self.tap.fetcher.submit(call))
+        except errors.SKIPPED:
+            return False
+        finally:
+            self.tap.missing_endpoints.discard(self.path)
+        return True
+
+    def probe(self, context: Context | None) -> Call[Page]:
+        """The call for the least of the list, to see whether a server has it."""
+        return self.call(context, self.probe_query(context or {}), page_size=1)
+
+    def probe_query(self, context: Context) -> Mapping[str, Any]:
+        """The parameters of a probe: without dates, which can be what fails."""
+        del context
+        return {}
 
     @contextlib.contextmanager
     def skipping(self, context: Context | None) -> Iterator[Outcome]:
@@ -577,12 +672,16 @@ class SentryStream(RESTStream[str]):
             FatalAPIError: If the run cannot go on.
         """
         outcome = Outcome()
+        skipped = self.tap.summary.skips[self.name]
         try:
             yield outcome
         except errors.MissingEndpointError as error:
             if self.is_essential:
                 self.tap.skip(self, context, str(error))
-            self.tap.summary.missing(self.name, str(error))
+            if error.is_unexpected:
+                self.tap.summary.unexpected(self.name, str(error))
+            else:
+                self.tap.summary.missing(self.name, str(error))
         except errors.ForbiddenError as error:
             outcome.is_final = False
             self.tap.access.refused(self, context, error)
@@ -592,7 +691,9 @@ class SentryStream(RESTStream[str]):
             outcome.is_final = False
             self.tap.skip(self, context, errors.reason(error))
         else:
-            self.tap.summary.read(self.name)
+            # Else it was read as far as its parts were, such as issues of a project.
+            if self.tap.summary.skips[self.name] == skipped:
+                self.tap.summary.read(self.name)
 
     def organization_is_done(self, organization: str) -> None:
         """Called when all projects of an organization were read, with all below."""
@@ -627,6 +728,41 @@ class SentryStream(RESTStream[str]):
         for column in self.columns_not_in_catalog:
             row.pop(column, None)
         return records.decoded(row) if self.is_looked_into else row
+
+
+def intercepted(response: requests.Response, message: str) -> Exception:
+    """The error for a refusal that is not JSON, and so not of Sentry's API."""
+    message += f": {BETWEEN} refuses the request"
+    if response.status_code == HTTPStatus.UNAUTHORIZED:
+        return FatalAPIError(message)
+    return errors.OddAnswerError(message, response)
+
+
+def redirected(response: requests.Response) -> Exception:
+    """The error for a redirect that is not followed."""
+    at = errors.place(response.request)
+    target = target_of(response)
+    if target is None:
+        msg = f"GET {at}: it redirects to no address"
+        return RetriableAPIError(msg, response)
+    if origin(target) == origin(response.url):
+        msg = f"GET {at}: it redirects without an end"
+        return RetriableAPIError(msg, response)
+    there = errors.without_token(origin_of(target), response.request)
+    msg = (
+        f"{at} redirects to {there}, which "
+        "the token is not sent to: set api_url to the address of Sentry itself"
+    )
+    return FatalAPIError(msg)
+
+
+def has_link(response: requests.Response) -> bool:
+    """Whether a page says how its list goes on, or is known to be all of it.
+
+    An issue that the query names by its short id comes alone, without a `Link`.
+    """
+    headers = response.headers
+    return "Link" in headers or headers.get("X-Sentry-Direct-Hit") == "1"
 
 
 def query_string(params: Mapping[str, Any]) -> str:

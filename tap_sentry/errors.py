@@ -2,14 +2,20 @@
 
 FatalAPIError (SDK)        the run stops
 ├── ForbiddenError         403: stops or is skipped, by the token's scopes
-└── MissingEndpointError   this server has no such endpoint: fallback or skipped
+├── MissingEndpointError   this server has no such endpoint: fallback or skipped
+└── UnprovenEndpointError  it may have none: the fallback is looked at first
 RetriableAPIError (SDK)    asked again, a bounded number of times
-└── BrownOutError          410: a deprecated endpoint is switched off for a while
+├── BrownOutError          410: a deprecated endpoint is switched off for a while
+└── OddAnswerError         whole, but not from Sentry's API: asked again once
+    └── UnexpectedJSONError    JSON of another shape than this endpoint's
 SkippableAPIError (SDK)    one project, team or issue is left out and reported
 """
 
 from __future__ import annotations
 
+import html
+import re
+from http import HTTPStatus
 from urllib.parse import quote, urlsplit
 
 import requests
@@ -46,9 +52,39 @@ class ForbiddenError(FatalAPIError):
 class MissingEndpointError(FatalAPIError):
     """This server does not have the endpoint."""
 
+    def __init__(
+        self, message: str, *, is_web_page: bool = False, is_unexpected: bool = False
+    ) -> None:
+        """Say whether a web page came, or JSON of a shape that is not understood."""
+        super().__init__(message)
+        self.is_web_page = is_web_page
+        self.is_unexpected = is_unexpected
+
+
+class UnprovenEndpointError(FatalAPIError):
+    """An endpoint fails that has not answered in this run and has a fallback."""
+
 
 class BrownOutError(RetriableAPIError):
     """A deprecated endpoint that is switched off for a while."""
+
+
+class OddAnswerError(RetriableAPIError):
+    """A whole answer that is not one of Sentry's API.
+
+    It is asked for once more only: a proxy that restarts gives such answers for a
+    moment, everything else gives them for good.
+    """
+
+
+class UnexpectedJSONError(OddAnswerError):
+    """JSON of another shape than the one of the endpoint."""
+
+
+#: How much of a web page is searched for its title, in bytes, and how much of what it
+#: says is repeated.
+SEARCHED, REPEATED = 64 * 1024, 100
+_TITLE = re.compile(rb"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 
 
 #: What the list of a project or team may end with while the run goes on.
@@ -76,6 +112,66 @@ def detail(response: requests.Response) -> str:
     if body.get("errorId"):
         text += f" (errorId {body['errorId']})"
     return without_token(text, response.request)[:500]
+
+
+def is_json(response: requests.Response) -> bool:
+    """Whether the body is JSON, whatever its media type says.
+
+    Sentry's own 429 is JSON that calls itself HTML.
+    """
+    try:
+        decode_any(response.content)
+    except DamagedBodyError:
+        return False
+    return True
+
+
+def is_web_page(response: requests.Response | None) -> bool:
+    """Whether a good answer does not even call itself JSON."""
+    return (
+        response is not None
+        and response.status_code == HTTPStatus.OK
+        and "json" not in response.headers.get("Content-Type", "json")
+    )
+
+
+def is_failure(error: Exception) -> bool:
+    """Whether the server failed (5xx), or gave a web page in place of JSON."""
+    response = getattr(error, "response", None)
+    return (
+        isinstance(error, RetriableAPIError)
+        and response is not None
+        and (
+            response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR
+            or is_web_page(response)
+        )
+    )
+
+
+def described(response: requests.Response, body: bytes) -> str:
+    """What an answer is that is not JSON, such as `an HTML page (title: Sign in)`."""
+    kind = response.headers.get("Content-Type", "").partition(";")[0].strip()
+    found = _TITLE.search(body[:SEARCHED])
+    title = html.unescape(found[1].decode("utf-8", "replace")) if found else ""
+    if not body.strip():
+        what = "an empty body"
+    elif found or "html" in kind:
+        what = "an HTML page"
+    else:
+        what = "a body that is not JSON"
+        kind = kind or "no content type"
+        title = ""
+    facts = {
+        "title": title,
+        "type": kind if what == "a body that is not JSON" else "",
+        "server": response.headers.get("Server", ""),
+    }
+    told = "; ".join(
+        f"{name}: {without_token(' '.join(fact.split()), response.request)[:REPEATED]}"
+        for name, fact in facts.items()
+        if fact.strip()
+    )
+    return f"{what} ({told})" if told else what
 
 
 def without_token(text: str, request: requests.PreparedRequest | None) -> str:

@@ -30,8 +30,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from contextlib import AbstractContextManager
 
-#: How often one request is sent before its failure is final.
+#: How often one request is sent before its failure is final; before that of an answer
+#: that is whole, and odd.
 TRIES = 5
+TRIES_OF_ODD = 2
 #: How often a connection that was closed unannounced is reopened without a word: each
 #: of the idle ones may be closed.
 REOPENINGS = 20
@@ -65,6 +67,9 @@ class Call(Generic[T]):
     parse: Callable[[requests.Response], T]
     #: Whether a brown-out is waited for, or final at once because there is a fallback.
     patient: bool = True
+    #: Whether the first failure of the server is final, because the server may lack
+    #: the endpoint and there is a fallback.
+    is_trial: bool = False
     future: Future[T] = field(default_factory=Future)
     order: tuple[int, ...] = ()
     tries: int = 0
@@ -138,6 +143,11 @@ class Fetcher:
                         self._answers.get()
                     self.meanwhile()
         return future.result()
+
+    def pause(self, seconds: float) -> None:
+        """Wait, while what was asked for goes on. For the main thread."""
+        with self._waiting():
+            time.sleep(seconds)
 
     def gates_of(
         self, endpoints: Iterable[str | None] | None = None
@@ -242,7 +252,11 @@ class Fetcher:
     def _failed(
         self, call: Call[T], error: Exception, received: limits.Limits | None
     ) -> None:
-        delay = self._delay(call, error, received)
+        delay: float | None = None
+        if call.is_trial and errors.is_failure(error):
+            error = errors.UnprovenEndpointError(errors.reason(error))
+        else:
+            delay = self._delay(call, error, received)
         if delay is None:
             call.future.set_exception(error)
             self._answers.put(None)
@@ -269,14 +283,16 @@ class Fetcher:
             if isinstance(error, errors.BrownOutError):
                 return self._browned_out(call, response)
         call.tries += 1
-        if call.tries >= TRIES:
+        is_odd = isinstance(error, errors.OddAnswerError)
+        tries = TRIES_OF_ODD if is_odd else TRIES
+        if call.tries >= tries:
             return None
         delay = next(call.delays)
         self.logger.info(
             "%s; try %d of %d in %.1f s",
             errors.reason(error),
             call.tries + 1,
-            TRIES,
+            tries,
             delay,
         )
         return delay

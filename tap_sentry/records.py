@@ -51,13 +51,18 @@ class DamagedBodyError(ValueError):
     """A body that is not the JSON it should be."""
 
 
+class UnexpectedShapeError(DamagedBodyError):
+    """A body that is whole JSON, but not an array or object as it should be."""
+
+
 def decode_rows(body: bytes) -> list[Row]:
     """The objects of a JSON array, their values still undecoded.
 
     What else stands among objects becomes an empty one.
 
     Raises:
-        DamagedBodyError: If the body is no array of objects.
+        DamagedBodyError: If the body is not JSON.
+        UnexpectedShapeError: If it is no array of objects.
     """
     rows: list[Row]
     try:
@@ -74,7 +79,8 @@ def decode_row(body: bytes) -> Row:
     """A JSON object, its values still undecoded.
 
     Raises:
-        DamagedBodyError: If the body is no object.
+        DamagedBodyError: If the body is not JSON.
+        UnexpectedShapeError: If it is no object.
     """
     row: Row = _decode(_ROW, body)
     return row
@@ -102,6 +108,8 @@ def _decode(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
         return decoder.decode(_repair(body))
     except (ValueError, RecursionError) as error:
         msg = f"the body is not the JSON that was expected ({error})"
+        if isinstance(error, msgspec.ValidationError):
+            raise UnexpectedShapeError(msg) from None
         raise DamagedBodyError(msg) from None
 
 

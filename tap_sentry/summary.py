@@ -25,6 +25,8 @@ class Skipped:
     slice: str
     reason: str
     is_refusal: bool = False
+    #: Whether the plan or the server lacks the feature.
+    is_unavailable: bool = False
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,10 @@ class Summary:
     def __init__(self) -> None:
         """Start with nothing."""
         self.skipped: list[Skipped] = []
+        #: How many slices of each stream were left out.
+        self.skips: Counter[str] = Counter()
         self._missing: dict[str, str] = {}
+        self._unexpected: dict[str, str] = {}
         self._read: Counter[str] = Counter()
         self._outside: Counter[str] = Counter()
         self._without_id: Counter[str] = Counter()
@@ -142,6 +147,7 @@ class Summary:
     def skip(self, skipped: Skipped) -> None:
         """One slice was left out."""
         self.skipped.append(skipped)
+        self.skips[skipped.stream] += 1
 
     def skipped_of(self, stream: str) -> list[Skipped]:
         """The slices of one stream that were left out."""
@@ -150,6 +156,10 @@ class Summary:
     def missing(self, stream: str, reason: str) -> None:
         """The server lacks a whole stream."""
         self._missing.setdefault(stream, reason)
+
+    def unexpected(self, stream: str, reason: str) -> None:
+        """The server has a stream, in a shape that is not understood."""
+        self._unexpected.setdefault(stream, reason)
 
     def outside(self, stream: str) -> None:
         """A record was dated outside the window that was asked for."""
@@ -160,10 +170,23 @@ class Summary:
         self._without_id[stream] += 1
 
     @property
-    def refused(self) -> list[str]:
-        """Streams that gave nothing at all because they were refused."""
-        refused = {item.stream for item in self.skipped if item.is_refusal}
-        return sorted(name for name in refused if not self._read[name])
+    def failed(self) -> dict[str, str]:
+        """Streams of which no part was read though the server has them; the first why.
+
+        What a plan or a server lacks is no failure. A project that is gone (404) is
+        one: Sentry answers the same for what it hides, so a stream that is refused
+        like that in every run would stay empty unnoticed, while a project that was
+        deleted during the run is not listed by the next one.
+        """
+        reasons = dict(self._unexpected)
+        for item in self.skipped:
+            if not item.is_unavailable:
+                reasons.setdefault(item.stream, f"{item.slice}: {item.reason}")
+        return {
+            stream: reason
+            for stream, reason in sorted(reasons.items())
+            if not self._read[stream]
+        }
 
     def log(self, logger: logging.Logger) -> None:
         """Tell what was left out."""

@@ -87,8 +87,12 @@ class TapSentry(Tap):
         self.writer = SentryWriter()
         #: Ends a run that was told to end and cannot.
         self._deadline: threading.Timer | None = None
-        #: Paths that this server turned out to lack.
+        #: Paths that this server turned out to lack, and those of them that answer in
+        #: a shape that is not understood.
         self.missing_endpoints: set[str] = set()
+        self.unexpected_endpoints: set[str] = set()
+        #: Paths that failed at first, so that their fallback was looked at.
+        self.tried_endpoints: set[str] = set()
         #: Paths that it has answered.
         self.answering_endpoints: set[str] = set()
         self._slugs: dict[tuple[str, str], str] = {}
@@ -248,6 +252,7 @@ class TapSentry(Tap):
         reason: str,
         *,
         is_refusal: bool = False,
+        is_unavailable: bool = False,
     ) -> None:
         """Leave out one project, team or issue and report it; or stop.
 
@@ -263,7 +268,9 @@ class TapSentry(Tap):
         if self.settings.strict:
             msg = f"{stream.name} cannot read {what}: {reason} (strict is on)"
             raise FatalAPIError(msg)
-        self.summary.skip(Skipped(stream.name, what, reason, is_refusal))
+        self.summary.skip(
+            Skipped(stream.name, what, reason, is_refusal, is_unavailable)
+        )
 
     def describe(self, context: Context | None) -> str:
         """The slugs of a context, for a message."""
@@ -273,11 +280,20 @@ class TapSentry(Tap):
     def endpoint_is_missing(
         self, stream: SentryStream, path: str, error: Exception
     ) -> None:
-        """Remember that this server lacks an endpoint, and say so once."""
+        """Remember that this server lacks an endpoint, and say so once.
+
+        Nothing is amiss as long as a fallback gives the same records.
+        """
         self.missing_endpoints.add(path)
         instead = stream.current_path
-        self.logger.warning(
-            "This server does not have %s (%s)%s",
+        level = logging.INFO if instead != path else logging.WARNING
+        what = "This server does not have %s (%s)%s"
+        if isinstance(error, errors.UnexpectedJSONError):
+            self.unexpected_endpoints.add(path)
+            what = "The answers of %s are not understood (%s)%s"
+        self.logger.log(
+            level,
+            what,
             path,
             errors.reason(error),
             f": {instead} is read instead" if instead != path else "",
@@ -408,8 +424,8 @@ class TapSentry(Tap):
     def run(self, terminal: Terminal | None = None) -> int:
         """Sync everything; the code to end with. On a terminal, show how far it is.
 
-        0: every slice was read, or skipped and listed. 1: an error, or a stream that
-        gave nothing because it was refused. 128 + n: signal n.
+        0: every slice was read, or skipped and listed beside others that were read.
+        1: an error, or a stream of which no part could be read. 128 + n: signal n.
         """
         for number in STOPPING:
             signal.signal(number, self._on_signal)
@@ -436,11 +452,25 @@ class TapSentry(Tap):
             if self._deadline:
                 self._deadline.cancel()
         # Last, for `meltano config test` shows the last line.
-        for stream in self.summary.refused:
-            self.logger.error("%s gave nothing: every request was refused", stream)
+        failed = self._failed()
+        for stream, reason in failed.items():
+            self.logger.error(
+                "%s returned no records: no part of it could be read (%s)",
+                stream,
+                reason,
+            )
         if end.text:
             self.logger.log(end.level, "%s", end.text)
-        return end.code or int(bool(self.summary.refused))
+        return end.code or int(bool(failed))
+
+    def _failed(self) -> dict[str, str]:
+        """Streams that returned nothing because all of it failed, and the first why.
+
+        What was written before a part broke off is something.
+        """
+        records = {stream.name: stream.meters[0].records for stream in self.reports}
+        failed = self.summary.failed
+        return {name: why for name, why in failed.items() if not records[name]}
 
     def _sync(self) -> _End:
         """Sync everything, and say how that ended.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from http import HTTPStatus
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from singer_sdk import typing as th
 from singer_sdk.exceptions import (
@@ -24,7 +24,7 @@ from tap_sentry.windowed import WindowedStream, instant_of
 from tap_sentry.windows import BEGINNING, Window, to_text
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Hashable, Iterable, Iterator
+    from collections.abc import Generator, Hashable, Iterable, Iterator, Mapping
 
     import requests
 
@@ -399,22 +399,14 @@ class ProjectIssues(WindowedStream):
             and "multi project" in errors.detail(response).lower()
         )
 
-    def falls_back(self, error: Exception, context: Context | None) -> bool:
-        """Old servers fail for good (500) where the list of a project answers."""
-        if super().falls_back(error, context):
-            return True
-        status = getattr(getattr(error, "response", None), "status_code", 0)
-        if not self.is_cut_by_window or status < HTTPStatus.INTERNAL_SERVER_ERROR:
-            return False
-        self.tap.missing_endpoints.add(self.path)
-        try:
-            self.tap.fetcher.result(
-                self.tap.fetcher.submit(self.call(context, {"query": ""}, None, 1))
-            )
-        except SKIPPED:
-            self.tap.missing_endpoints.discard(self.path)
-            return False
-        return True
+    def probe_query(self, context: Context) -> Mapping[str, Any]:
+        """One project, of the many that the list of an organization can hold."""
+        query = {"query": ""}
+        return (
+            query | {"project": context["project_id"]}
+            if self.is_cut_by_window
+            else query
+        )
 
 
 #: What the top level of an issue has of the window that was asked for.

@@ -141,3 +141,11 @@ class ProjectUsers(SentryStream):
         if records.value(row.get("tagValue")) is None and found is not None:
             row["tagValue"] = f"hash:{found}"
         return row
+
+    def is_blank(self, row: Row) -> bool:
+        """Events without a user make a row of nulls."""
+        return all(records.value(row.get(column)) is None for column in IDENTIFYING)
+
+
+#: What a user can be told by.
+IDENTIFYING = ("id", "identifier", "username", "email", "name", "ipAddress")

@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from singer_sdk import typing as th
-from singer_sdk.exceptions import RetriableAPIError
 
 from tap_sentry import errors, records
 from tap_sentry.client import SentryStream
@@ -66,6 +65,7 @@ class EventCounts(SentryStream):
 
     replication_key = "timestamp"
     page_size_name = None
+    is_paged = False
 
     #: The column of the id that the entry in the state is kept by.
     key_column: ClassVar[str]
@@ -231,7 +231,7 @@ class EventCounts(SentryStream):
         """The counts of an answer: by outcome, or of the one stat that was asked for.
 
         Raises:
-            RetriableAPIError: If it is neither.
+            UnexpectedJSONError: If it is neither.
         """
         body = self.read_body(response, records.decode_any)
         try:
@@ -239,7 +239,7 @@ class EventCounts(SentryStream):
         except NO_COUNTS:
             at = errors.place(response.request)
             msg = f"GET {at}: status 200, but the body holds no counts"
-            raise RetriableAPIError(msg, response) from None
+            raise errors.UnexpectedJSONError(msg, response) from None
 
 
 def by_outcome(body: Mapping[str, Any]) -> Iterator[Row]:
