@@ -8,7 +8,7 @@ import functools
 import logging
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeAlias, TypeVar, cast
 from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 import requests
@@ -47,8 +47,6 @@ ADDED = frozenset({"organization_id", "project_id", "team_id", "issue_id"})
 
 #: Bytes of a body that are read at once.
 CHUNK = 16 << 20
-#: What else may answer.
-BETWEEN = "something between here and Sentry (proxy, firewall, login)"
 #: Hops within the server that are followed, such as those of a renamed project.
 REDIRECTS = 5
 
@@ -258,14 +256,13 @@ class SentryStream(RESTStream[str]):
         if status == HTTPStatus.OK:
             return
         if response.is_redirect:
-            raise redirected(response)
+            refuse_redirect(response)
         is_json = errors.is_json(response)
-        said = errors.detail(response)
-        message = f"GET {errors.place(response.request)}: status {status}"
-        if not is_json:
-            message += f" with {errors.described(response, response.content)}"
-        elif said:
-            message += f", {said}"
+        said = f" with {errors.described(response, response.content)}"
+        if is_json:
+            detail = errors.detail(response)
+            said = f", {detail}" if detail else ""
+        message = f"GET {errors.place(response.request)}: status {status}{said}"
         if status == HTTPStatus.GONE:
             raise errors.BrownOutError(message, response)
         if (
@@ -273,31 +270,32 @@ class SentryStream(RESTStream[str]):
             or status >= HTTPStatus.INTERNAL_SERVER_ERROR
         ):
             if not is_json:
-                message += f": {BETWEEN} answers in its place"
+                message += (
+                    ": something between here and Sentry (proxy, firewall, login) "
+                    "answers in its place"
+                )
             raise RetriableAPIError(message, response)
         if self.is_missing(response):
             raise errors.MissingEndpointError(message, is_web_page=not is_json)
-        raise (
-            self.refused(response, message)
-            if is_json
-            else intercepted(response, message)
-        )
+        if is_json:
+            self.refuse(response, message)
+        refuse_page(response, message)
 
-    def refused(self, response: requests.Response, message: str) -> Exception:
-        """The error for what Sentry refuses."""
+    def refuse(self, response: requests.Response, message: str) -> NoReturn:
+        """Raise the error for what Sentry refuses."""
         if response.status_code == HTTPStatus.UNAUTHORIZED:
             host = urlsplit(response.url).netloc
             said = errors.detail(response) or "status 401"
             msg = f"{host} refuses the auth_token ({said})"
-            return FatalAPIError(msg)
+            raise FatalAPIError(msg)
         if response.status_code == HTTPStatus.FORBIDDEN:
             kind = errors.json_object(response).get("error_type")
-            return errors.ForbiddenError(
+            raise errors.ForbiddenError(
                 message,
                 self.needed_scopes,
                 is_unavailable_feature=kind == "unavailable_feature",
             )
-        return SkippableAPIError(message)
+        raise SkippableAPIError(message)
 
     def is_missing(self, response: requests.Response) -> bool:
         """Whether an error means that the server lacks the endpoint, not an object."""
@@ -426,7 +424,10 @@ class SentryStream(RESTStream[str]):
             prepared,
             parse,
             patient=self.waits_for_brown_out,
-            is_trial=self.is_unproven and self.path not in self.tap.tried_endpoints,
+            # Only of the first page: the next one is asked for as soon as it is there.
+            is_trial=cursor is None
+            and self.is_unproven
+            and self.path not in self.tap.tried_endpoints,
         )
 
     def listing(
@@ -582,8 +583,9 @@ class SentryStream(RESTStream[str]):
             if path in self.tap.answering_endpoints:
                 if isinstance(error, errors.MissingEndpointError):
                     # A proxy whose server is away says 404 too: that is no deletion.
-                    kind = RetriableAPIError if error.is_web_page else SkippableAPIError
-                    raise kind(*error.args) from error
+                    if error.is_web_page:
+                        raise RetriableAPIError(*error.args) from error
+                    raise SkippableAPIError(*error.args) from error
                 raise
             if self.falls_back(error, context):
                 self.tap.endpoint_is_missing(self, path, error)
@@ -628,7 +630,7 @@ class SentryStream(RESTStream[str]):
         if not self.fallback_answers(context, tries=1):
             return False
         self.tap.fetcher.pause(next(limits.expo()))
-        call = self.probe(context)
+        call = self.probe(context, self.path)
         call.is_trial = True
         try:
             self.tap.fetcher.result(self.tap.fetcher.submit(call))
@@ -644,24 +646,26 @@ class SentryStream(RESTStream[str]):
 
     def fallback_answers(self, context: Context | None, *, tries: int = TRIES) -> bool:
         """Whether the fallback gives a list, where the endpoint gives none."""
-        self.tap.missing_endpoints.add(self.path)
+        call = self.probe(context, str(self.fallback_path))
+        call.tries = TRIES - tries
         try:
-            call = self.probe(context)
-            call.tries = TRIES - tries
             self.tap.fetcher.result(self.tap.fetcher.submit(call))
         except errors.SKIPPED:
             return False
-        finally:
-            self.tap.missing_endpoints.discard(self.path)
         return True
 
-    def probe(self, context: Context | None) -> Call[Page]:
-        """The call for the least of the list, to see whether a server has it."""
-        return self.call(context, self.probe_query(context or {}), page_size=1)
+    def probe(self, context: Context | None, path: str) -> Call[list[Row]]:
+        """The call for the least of a list, to see whether the server has the path."""
+        params = self.fallback_params if path == self.fallback_path else self.params
+        params = {**params, **self.probe_query(context or {}, path)}
+        if self.page_size_name:
+            params[self.page_size_name] = 1
+        prepared = self.prepared(self.url(path, context), query_string(params))
+        return Call(self, path, prepared, lambda answer: [*self.parse_response(answer)])
 
-    def probe_query(self, context: Context) -> Mapping[str, Any]:
+    def probe_query(self, context: Context, path: str) -> Mapping[str, Any]:
         """The parameters of a probe: without dates, which can be what fails."""
-        del context
+        del context, path
         return {}
 
     @contextlib.contextmanager
@@ -730,30 +734,33 @@ class SentryStream(RESTStream[str]):
         return records.decoded(row) if self.is_looked_into else row
 
 
-def intercepted(response: requests.Response, message: str) -> Exception:
-    """The error for a refusal that is not JSON, and so not of Sentry's API."""
-    message += f": {BETWEEN} refuses the request"
+def refuse_page(response: requests.Response, message: str) -> NoReturn:
+    """Raise the error for a refusal that is not JSON, and so not of Sentry's API."""
+    message += (
+        ": something between here and Sentry (proxy, firewall, login) "
+        "refuses the request"
+    )
     if response.status_code == HTTPStatus.UNAUTHORIZED:
-        return FatalAPIError(message)
-    return errors.OddAnswerError(message, response)
+        raise FatalAPIError(message)
+    raise errors.OddAnswerError(message, response)
 
 
-def redirected(response: requests.Response) -> Exception:
-    """The error for a redirect that is not followed."""
+def refuse_redirect(response: requests.Response) -> NoReturn:
+    """Raise the error for a redirect that is not followed."""
     at = errors.place(response.request)
     target = target_of(response)
     if target is None:
         msg = f"GET {at}: it redirects to no address"
-        return RetriableAPIError(msg, response)
+        raise RetriableAPIError(msg, response)
     if origin(target) == origin(response.url):
         msg = f"GET {at}: it redirects without an end"
-        return RetriableAPIError(msg, response)
+        raise RetriableAPIError(msg, response)
     there = errors.without_token(origin_of(target), response.request)
     msg = (
         f"{at} redirects to {there}, which "
         "the token is not sent to: set api_url to the address of Sentry itself"
     )
-    return FatalAPIError(msg)
+    raise FatalAPIError(msg)
 
 
 def has_link(response: requests.Response) -> bool:

@@ -287,13 +287,13 @@ class TapSentry(Tap):
         self.missing_endpoints.add(path)
         instead = stream.current_path
         level = logging.INFO if instead != path else logging.WARNING
-        what = "This server does not have %s (%s)%s"
+        msg = "This server does not have %s (%s)%s"
         if isinstance(error, errors.UnexpectedJSONError):
             self.unexpected_endpoints.add(path)
-            what = "The answers of %s are not understood (%s)%s"
+            msg = "The answers of %s are not understood (%s)%s"
         self.logger.log(
             level,
-            what,
+            msg,
             path,
             errors.reason(error),
             f": {instead} is read instead" if instead != path else "",

@@ -221,7 +221,10 @@ def test_lists_that_fail_are_said(sentry, command):
 
 @pytest.mark.parametrize(
     ("kind", "says"),
-    [("html", "is not the expected JSON"), ("refuse", "the connection failed")],
+    [
+        ("html", "an HTML page (title: Not a Sentry API) instead of JSON"),
+        ("refuse", "the connection failed"),
+    ],
 )
 def test_an_address_that_is_no_sentry_is_said(sentry, command, kind, says):
     """With where to look."""

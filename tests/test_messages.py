@@ -21,6 +21,7 @@ CODE = Path(tap_sentry.__file__).parent
 ERRORS = {
     *("FatalAPIError", "ForbiddenError", "MissingEndpointError", "RetriableAPIError"),
     *("SkippableAPIError", "BrownOutError", "ConfigValidationError", "ValueError"),
+    *("OddAnswerError", "UnexpectedJSONError"),
     *("UnwritableError", "refusal"),
 }
 #: Names that hold a text before it is raised or told.
@@ -144,7 +145,7 @@ def test_messages_are_found_in_the_code():
 
 
 #: What is raised and never told as it is: others are made of it.
-UNTOLD = {"BadSettings", "DamagedBodyError"}
+UNTOLD = {"BadSettings", "DamagedBodyError", "UnexpectedShapeError"}
 
 
 def test_errors_of_every_sort_are_looked_for():

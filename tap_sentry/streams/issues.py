@@ -399,14 +399,10 @@ class ProjectIssues(WindowedStream):
             and "multi project" in errors.detail(response).lower()
         )
 
-    def probe_query(self, context: Context) -> Mapping[str, Any]:
+    def probe_query(self, context: Context, path: str) -> Mapping[str, Any]:
         """One project, of the many that the list of an organization can hold."""
-        query = {"query": ""}
-        return (
-            query | {"project": context["project_id"]}
-            if self.is_cut_by_window
-            else query
-        )
+        project = {"project": context["project_id"]} if path == self.path else {}
+        return {"query": "", **project}
 
 
 #: What the top level of an issue has of the window that was asked for.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import timedelta
 
 import pytest
@@ -131,6 +132,7 @@ def test_the_list_of_a_project_stands_in_for_that_of_the_organization(
     sync, sentry, caplog, failure
 ):
     """Servers say in many ways that they lack something; the user is told once."""
+    caplog.set_level(logging.INFO)
     here = at("organizations/[^/]+/issues/")
     sentry.fault(**failure, times=None, when=here)
     output = sync("project_issues")

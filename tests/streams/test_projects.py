@@ -146,7 +146,7 @@ def test_a_redirect_that_never_ends_is_given_up(sync, sentry):
     sentry.fault(302, times=None, when=at(".*/users/"))
     output = sync("project_users", projects=["telescope"])
 
-    assert output.code == 0
+    assert output.code == 1
     assert len(sentry.asked("projects/.*/users/")) == REDIRECTS * TRIES
 
 

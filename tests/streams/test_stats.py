@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import timedelta
 
 import pytest
@@ -258,6 +259,7 @@ def test_a_server_that_lacks_the_new_counts_is_told_of_once(
     sync, sentry, caplog, stream
 ):
     """However many organizations and teams there are."""
+    caplog.set_level(logging.INFO)
     sentry.flavour = FLAVOURS["self-hosted-9"]
     sync(stream)
 
