@@ -171,3 +171,30 @@ def test_users_of_old_servers_keep_their_ids(sync, sentry):
     rows = sync("project_users", projects=["telescope"]).records("project_users")
 
     assert all(row["id"].isdecimal() and row["dateCreated"] for row in rows)
+
+
+def test_a_row_of_nulls_is_no_user(sync, sentry, caplog):
+    """Sentry makes one of the events without a user. There is nothing to say of it."""
+    columns = ("id", "tagValue", "identifier", "username", "email", "name", "ipAddress")
+    nobody = dict.fromkeys((*columns, "avatarUrl", "hash", "dateCreated"))
+    rows = [
+        nobody | {"avatarUrl": "https://gravatar.com/avatar/?s=32&d=mm"},
+        nobody | {"email": "a@example.com", "hash": "0cc175b9c0f1b6a831c399e269772661"},
+        nobody | {"tagValue": "id:7", "identifier": "7"},
+    ]
+    link = {"Link": '<https://x>; rel="next"; results="false"; cursor="0:100:0"'}
+    sentry.fault(200, body=rows, headers=link, when=at("projects/.*/telescope/users/"))
+    keys = sync("project_users", projects=["telescope"]).keys("project_users")
+
+    assert [key[2] for key in keys] == ["hash:0cc175b9c0f1b6a831c399e269772661", "id:7"]
+    assert not told(caplog, "without an id")
+
+
+def test_a_user_without_a_key_is_told_of(sync, sentry, caplog):
+    """Something of the user is known, and cannot be kept."""
+    link = {"Link": '<https://x>; rel="next"; results="false"; cursor="0:100:0"'}
+    body = [{"tagValue": None, "email": "a@example.com", "hash": None}]
+    sentry.fault(200, body=body, headers=link, when=at("projects/.*/telescope/users/"))
+    sync("project_users", projects=["telescope"])
+
+    assert told(caplog, "project_users: 1 records without an id were left out")
