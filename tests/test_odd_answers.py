@@ -21,10 +21,11 @@ from tests.simulator import FLAVOURS, TOKEN, SentrySimulator
 from tests.streams import JURISDICTION, PUMP, STERNWARTE, at, told
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from tests.simulator import Request
 
+NOTHING: dict[str, str] = {}
 ANYWHERE = at(".*")
 EVENTS = at("projects/.*/events/")
 LOGIN = "<html><head><title> Sign in\n to ACME &amp; Co </title></head></html>"
@@ -152,7 +153,7 @@ def strip(
     *,
     when: Callable[[Request], bool] = ANYWHERE,
     times: int | None = None,
-    **more: str,
+    more: Mapping[str, str] = NOTHING,
 ) -> list[str]:
     """Let a proxy remove `Link`, from so many answers; gives the paths of these."""
     answer = sentry.answer
@@ -165,9 +166,7 @@ def strip(
             return found
         paths.append(seen.path)
         kept = {name: text for name, text in found.headers.items() if name != "Link"}
-        return replace(
-            found, headers=kept | {k.replace("_", "-"): more[k] for k in more}
-        )
+        return replace(found, headers=kept | dict(more))
 
     monkeypatch.setattr(sentry, "answer", stripped)
     return paths
@@ -238,8 +237,8 @@ def test_an_empty_page_needs_no_link(sync, sentry, monkeypatch):
 def test_an_issue_that_the_query_names_comes_without_link(sync, sentry, monkeypatch):
     """Sentry finds it by its short id, and marks the answer."""
     issue = sentry.project("telescope").issues[0]
-    direct = {"X_Sentry_Direct_Hit": "1"}
-    strip(monkeypatch, sentry, when=at("organizations/.*/issues/"), **direct)
+    direct = {"X-Sentry-Direct-Hit": "1"}
+    strip(monkeypatch, sentry, when=at("organizations/.*/issues/"), more=direct)
     query = {"issue_query": f"issue:{issue.short_id}", "projects": ["telescope"]}
     output = sync("project_issues", **query)
 
@@ -348,7 +347,8 @@ def test_an_issue_that_a_proxy_hides_is_read_by_the_next_run(sync, sentry, fault
 
 def test_an_empty_answer_to_an_unknown_path_is_a_missing_endpoint(sync, sentry, caplog):
     """So do 9.1.2 and Sentry of today answer, and GlitchTip with a page."""
-    for number, fault in enumerate(({"empty": True}, {"html": LOGIN})):
+    faults: list[dict[str, Any]] = [{"empty": True}, {"html": LOGIN}]
+    for number, fault in enumerate(faults):
         sentry.fault(404, **fault, times=None, when=at("projects/.*/users/"))
         assert sync("project_users").code == 0
         assert (
