@@ -45,9 +45,13 @@ class Tie:
     begin: str | None = None
 
     def extended(self, dated: list[Dated]) -> Tie:
-        """The tie with what one more page has of it."""
+        """The tie with what one more page has of it.
+
+        A page that begins before it has it from its first row: the list has moved on.
+        """
         mine = [key for key, date in dated if date == self.moment]
-        return replace(self, rows=self.rows + len(mine), ids=self.ids.union(mine))
+        before = 0 if dated and dated[0][1] > self.moment else self.rows
+        return replace(self, rows=before + len(mine), ids=self.ids.union(mine))
 
     @property
     def missing(self) -> int:
@@ -78,18 +82,15 @@ class Place:
     #: The window; without, that of the list.
     start: datetime | None = None
     end: datetime | None = None
-    #: How often a second has been read again.
+    #: The second that is read again, though the rows of older ones are there.
+    second: datetime | None = None
+    #: How often it was read again before.
     reading: int = 0
     #: What the page before ended in.
     tie: Tie | None = field(default=None, compare=False)
     repair: Repair | None = field(default=None, compare=False)
     #: Where to go on if the server does not cut the list by `end`.
     otherwise: Place | None = field(default=None, compare=False)
-
-    @property
-    def floor(self) -> datetime | None:
-        """The date whose rows are not all there yet, although older ones are."""
-        return self.tie.moment if self.repair and self.tie else None
 
     @property
     def kept_cursor(self) -> str | None:
@@ -154,11 +155,12 @@ def _next(place: Place, dated: list[Dated], cursor: str, *, is_cut: bool) -> Pla
 def repaired(place: Place, tie: Tie, after: Place | None, *, is_cut: bool) -> Turn:
     """Where a second is read again that was not all there, if that is possible."""
     if is_cut and pagination.counts_rows(place.cursor or ""):
-        begin = Place(start=tie.moment, end=tie.moment + SECOND, reading=1)
+        begin = Place(start=tie.moment, end=tie.moment + SECOND)
     elif tie.begin:
-        begin = Place(tie.begin, end=place.end, reading=1)
+        begin = Place(tie.begin, end=place.end)
     else:
         return Turn(after, tie.missing)
+    begin = replace(begin, second=tie.moment)
     repair = Repair(begin, after, size=tie.rows, found=len(tie.ids))
     return Turn(replace(begin, tie=replace(tie, rows=0), repair=repair))
 

@@ -217,7 +217,7 @@ class WindowedStream(SentryStream):
 
         def is_older(page: Page) -> bool:
             place = cast("Place | None", page.following)
-            if place and place.repair:
+            if place and place.second:
                 return False
             # The first row is enough for nearly every page.
             dates = (newest_of(row) for row in page.rows)
@@ -268,7 +268,7 @@ class WindowedStream(SentryStream):
 
 def resumable(scan: state.Scan, place: Place | None) -> state.Scan | None:
     """The scan as a later run can resume it, if the list goes on at a place."""
-    return scan.resumable(place.kept_cursor, place.floor) if place else None
+    return scan.resumable(place.kept_cursor, place.second) if place else None
 
 
 def part_of(scan: state.Scan) -> Hashable:
