@@ -74,7 +74,8 @@ class Listing:
         self._expected = 0
         self._source: object = None
         self._asked: Hashable | None = None
-        self._known: set[Hashable | None] = set()
+        #: Hashes of the places that were asked for, which may hold ids of rows.
+        self._known: set[int] = set()
         self._next = place
         self._order: tuple[int, ...] = ()
         self._is_started = False
@@ -149,7 +150,7 @@ class Listing:
     def _ask(self, place: Hashable | None, *, tries: int = 0) -> None:
         call = self._call(place, self._page_sizes[0])
         self._asked, self._next = place, None
-        self._known.add(place)
+        self._known.add(hash(place))
         call.tries, call.order = tries, self._order
         self._source = call.source
         self._expected = self._budget.expected(call.source)
@@ -180,7 +181,7 @@ class Listing:
             self._next = page.following
 
     def _extend(self) -> None:
-        if self._next is None or self._next in self._known:
+        if self._next is None or hash(self._next) in self._known:
             return
         if self._is_dropped or len(self._held) >= AHEAD:
             return

@@ -46,8 +46,8 @@ class Window:
         return not self.is_after(instant) and instant < self.end
 
     def is_after(self, instant: datetime) -> bool:
-        """Whether the instant lies before it; none does if it has no lower bound."""
-        return self.start > BEGINNING and instant < self.start
+        """Whether the instant lies before it: none does if it begins at `BEGINNING`."""
+        return self.start != BEGINNING and instant < self.start
 
 
 def parse_duration(text: str) -> timedelta:

@@ -736,6 +736,8 @@ class SentrySimulator:
         #: at every request; None: by their ids.
         self.order: int | None = 0
         self._answered: Counter[str] = Counter()
+        #: Ids of issues that have events and stand on no page of a list yet.
+        self.unlisted: set[str] = set()
         self._build = Builder(now, seed=2)
         self._build.ids = itertools.count(9_000_000)
         self._build.issue_ids = itertools.count(9_000_000_000)
@@ -1823,6 +1825,8 @@ class SentrySimulator:
             for project in () if window.outside else projects:
                 for issue in project.issues:
                     events = issue.events.newest(window.start, window.end)
+                    if issue.id in self.unlisted:
+                        continue
                     if events and matches(issue, latest := events[0].created):
                         first = issue.first_seen
                         scores = {"date": latest, "new": first}
@@ -1831,7 +1835,8 @@ class SentrySimulator:
             return sorted(rows, key=lambda row: (-row[0], -int(row[1].id)))
 
         ids = tuple(project.id for project in projects)
-        return self._remembered((ids, query, window, order), build)
+        hidden = frozenset(self.unlisted)
+        return self._remembered((ids, query, window, order, hidden), build)
 
     def _windowed(self, call: Call, issue: Issue, events: Newest, query: str) -> Record:
         """Describe an issue with the figures of a window."""
