@@ -16,7 +16,7 @@ from tests.organization import Builder, Entries
 from tests.simulator import TOKEN, SentrySimulator
 from tests.soak import sync
 
-#: Seeds that `make faults` does not have.
+#: Seeds that `make hot` does not have.
 FIRST = 100_000
 
 TOP = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -42,7 +42,7 @@ def rows(*seconds):
 
 
 def test_hot_issues_are_read_whole():
-    """Also by runs that are broken off; `make faults` tries 300."""
+    """Also by runs that are broken off; `make hot` tries 300."""
     figures = hot.try_out(20, first=FIRST)
 
     assert figures.events > 20_000
