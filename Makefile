@@ -28,7 +28,7 @@ dagster := .venv-dagster/stamp
 export UV_COMPILE_BYTECODE := 1
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: help test lint format demo sync meltano dagster live bench faults snapshots
+.PHONY: help test lint format demo sync meltano dagster live bench faults hot snapshots
 .PHONY: build notes clean
 .DELETE_ON_ERROR:
 
@@ -78,6 +78,9 @@ bench: $(tap) ## Measure the tap against rivals: make bench [BENCH='--quick ligh
 
 faults: $(tap) ## Run the tap under hundreds of mixtures of faults: [FAULTS='--first 1000']
 	@.venv/bin/python -m tests.soak $(FAULTS)
+
+hot: $(tap) ## Read hundreds of hot issues, page by page: [HOT='--seeds 1000']
+	@.venv/bin/python -m tests.hot $(HOT)
 
 snapshots: $(tap) $(postgres) ## Rewrite what tests hold: catalog, tables, recipes; review the diff
 	@SNAPSHOTS=write .venv/bin/pytest --quiet tests/test_catalog.py tests/test_tables.py \

@@ -435,20 +435,18 @@ class SentryStream(RESTStream[str]):
         context: Context | None,
         query: Mapping[str, Any] | None = None,
         *,
-        cursor: str | None = None,
         is_last: Callable[[Page], bool] | None = None,
         page_sizes: tuple[int, ...] | None = None,
     ) -> Listing:
         """The pages of the list; none is asked for yet."""
 
-        def ask(cursor: str | None, page_size: int) -> Call[Page]:
-            return self.call(context, query or {}, cursor, page_size)
+        def ask(place: str | None, page_size: int) -> Call[Page]:
+            return self.call(context, query or {}, place, page_size)
 
         return Listing(
             self.tap.fetcher,
             ask,
             page_sizes=page_sizes or self.page_sizes,
-            cursor=cursor,
             is_last=is_last,
         )
 

@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import requests
 from singer_sdk.exceptions import RetriableAPIError
@@ -15,7 +15,7 @@ from tap_sentry import errors
 from tap_sentry.fetching import TRIES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Hashable, Iterator
     from concurrent.futures import Future
 
     from tap_sentry.fetching import Call, Fetcher
@@ -27,19 +27,22 @@ AHEAD = 4
 
 @dataclass(frozen=True)
 class Page:
-    """One page: its rows, and the cursor of the next page if there is one."""
+    """One page: its rows, and the place of the next page if there is one."""
 
     rows: list[Row]
-    cursor: str | None
+    #: A cursor, or whatever else the list's `Ask` makes a request of.
+    following: Hashable | None
     #: Bytes of the body.
     size: int = 0
+    #: Rows that the server left out and could not be made to send.
+    missed: int = 0
 
 
 class Ask(Protocol):
     """Makes the call for one page."""
 
-    def __call__(self, cursor: str | None, page_size: int) -> Call[Page]:
-        """The call for the page at this cursor; None is the first page."""
+    def __call__(self, place: Any, page_size: int) -> Call[Page]:
+        """The call for the page at this place; None is the first page."""
 
 
 class Listing:
@@ -51,7 +54,7 @@ class Listing:
         ask: Ask,
         *,
         page_sizes: tuple[int, ...],
-        cursor: str | None = None,
+        place: Hashable | None = None,
         is_last: Callable[[Page], bool] | None = None,
     ) -> None:
         """Prepare the list; nothing is asked before `start` or the first page.
@@ -70,9 +73,10 @@ class Listing:
         #: What the newest is held as until it arrives.
         self._expected = 0
         self._source: object = None
-        self._asked: str | None = None
-        self._known: set[str | None] = set()
-        self._next = cursor
+        self._asked: Hashable | None = None
+        #: Hashes of the places that were asked for, which may hold ids of rows.
+        self._known: set[int] = set()
+        self._next = place
         self._order: tuple[int, ...] = ()
         self._is_started = False
         self._is_taken = False
@@ -143,10 +147,10 @@ class Listing:
         finally:
             self.drop()
 
-    def _ask(self, cursor: str | None, *, tries: int = 0) -> None:
-        call = self._call(cursor, self._page_sizes[0])
-        self._asked, self._next = cursor, None
-        self._known.add(cursor)
+    def _ask(self, place: Hashable | None, *, tries: int = 0) -> None:
+        call = self._call(place, self._page_sizes[0])
+        self._asked, self._next = place, None
+        self._known.add(hash(place))
         call.tries, call.order = tries, self._order
         self._source = call.source
         self._expected = self._budget.expected(call.source)
@@ -174,10 +178,10 @@ class Listing:
             return
         self._budget.hold(0, page.size - self._expected)
         if not is_last:
-            self._next = page.cursor
+            self._next = page.following
 
     def _extend(self) -> None:
-        if self._next is None or self._next in self._known:
+        if self._next is None or hash(self._next) in self._known:
             return
         if self._is_dropped or len(self._held) >= AHEAD:
             return

@@ -61,17 +61,19 @@ class Scan:
         """What the scan of a project has to read of one of its issues."""
         return self if issue == self.issue else Scan(self.window, issue=issue)
 
-    def resumable(self, cursor: str) -> Scan:
+    def resumable(self, cursor: str | None, floor: datetime | None = None) -> Scan:
         """The scan as it can be resumed by a list whose next page has this cursor.
 
         A cursor in time is kept; one that counts rows of a list ordered by
-        `dateCreated` is replaced by that date; where a cursor says nothing, the list
-        is read again from the top.
+        `dateCreated` is replaced by that date, but by none before `floor`; so is a new
+        `end`, which has no cursor; where a cursor says nothing, the list is read again
+        from the top.
         """
+        if cursor is None or pagination.counts_rows(cursor):
+            is_ahead = floor and self.at and self.at < floor
+            return replace(self, at=floor if is_ahead else self.at, cursor=None)
         if pagination.is_in_time(cursor):
             return replace(self, at=None, cursor=cursor)
-        if pagination.counts_rows(cursor):
-            return replace(self, cursor=None)
         return replace(self, at=None, cursor=None)
 
     def to_state(self) -> list[Entry]:

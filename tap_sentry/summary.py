@@ -139,6 +139,7 @@ class Summary:
         self._read: Counter[str] = Counter()
         self._outside: Counter[str] = Counter()
         self._without_id: Counter[str] = Counter()
+        self._missed: Counter[str] = Counter()
 
     def read(self, stream: str) -> None:
         """One slice was read to its end."""
@@ -168,6 +169,10 @@ class Summary:
     def without_id(self, stream: str) -> None:
         """A record has nothing that it could be told by."""
         self._without_id[stream] += 1
+
+    def missed(self, stream: str, number: int) -> None:
+        """The server repeated so many records where it should have sent others."""
+        self._missed[stream] += number
 
     @property
     def failed(self) -> dict[str, str]:
@@ -200,6 +205,14 @@ class Summary:
             )
         for stream, number in sorted(self._without_id.items()):
             logger.warning("%s: %d records without an id were left out", stream, number)
+        for stream, number in sorted(self._missed.items()):
+            if number:
+                logger.warning(
+                    "%s: %s records may be missing: between two pages of a list this "
+                    "server repeats records of the same moment and leaves out others",
+                    stream,
+                    f"{number:,}",
+                )
         listed: Counter[str] = Counter()
         for item in self.skipped:
             listed[item.stream] += 1

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import functools
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from singer_sdk import typing as th
 from singer_sdk.exceptions import RetriableAPIError, SkippableAPIError
 
-from tap_sentry import records, state
+from tap_sentry import records, state, ties
 from tap_sentry.client import SentryStream
+from tap_sentry.listing import Listing, Page
 from tap_sentry.schemas import ANY_OBJECT
-from tap_sentry.windows import DAY, Window, parse_instant, to_text
+from tap_sentry.ties import Place
+from tap_sentry.windows import BEGINNING, DAY, Window, parse_instant, to_text
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Hashable, Iterable, Iterator, Mapping
     from datetime import datetime
 
+    import requests
+
     from tap_sentry.client import Context
-    from tap_sentry.listing import Listing, Page
+    from tap_sentry.fetching import Call
     from tap_sentry.lookahead import Want
     from tap_sentry.records import Row
 
@@ -57,17 +61,20 @@ class WindowedStream(SentryStream):
     #: Whether the records are the entries of the events in the list.
     is_entries: ClassVar[bool] = False
 
+    #: Whether the server cuts the list by `start` and `end`, until it shows otherwise.
+    is_cut: bool = True
+
     @property
     def row_schema(self) -> Mapping[str, Any]:
         """The columns of an event that its entries need; else those of the records."""
         return ENTRIES_SCHEMA if self.is_entries else self.schema
 
-    def query(self, scan: state.Scan) -> Mapping[str, Any]:
-        """The parameters of a scan."""
+    def query(self, window: Window) -> Mapping[str, Any]:
+        """The parameters of a scan, or of a part of it."""
         if not self.is_events:
             return {}
         # Dates of requests have whole seconds.
-        query = {"start": to_text(scan.window.start), "end": to_text(scan.end)}
+        query = {"start": to_text(window.start), "end": to_text(window.end)}
         if self.is_entries or self.tap.settings.full_events:
             # `full=false` would read as true on some servers.
             query["full"] = "true"
@@ -153,6 +160,7 @@ class WindowedStream(SentryStream):
         reached = scan
         seen: dict[object, None] = {}
         for page in self.scan_pages(context, scan):
+            self.tap.summary.missed(self.name, page.missed)
             rows = []
             for row in page.rows:
                 date = instant_of(row, "dateCreated")
@@ -164,9 +172,12 @@ class WindowedStream(SentryStream):
                     if len(seen) > REMEMBERED:
                         del seen[next(iter(seen))]
                     rows.append(row)
-                    if date is not None and (reached.at is None or date < reached.at):
+                    # A date before all that Sentry holds says nothing of the others.
+                    if date is not None and BEGINNING <= date < (
+                        reached.at or window.end
+                    ):
                         reached = replace(reached, at=date)
-            yield rows, reached.resumable(page.cursor) if page.cursor else None
+            yield rows, resumable(reached, cast("Place | None", page.following))
 
     def scan_pages(self, context: Context, scan: state.Scan) -> Iterator[Page]:
         """The pages of a scan.
@@ -202,17 +213,62 @@ class WindowedStream(SentryStream):
 
     def scan_listing(self, context: Context, scan: state.Scan) -> Listing:
         """The pages of a scan. A server that ignores dates is stopped by them."""
+        whole = Window(scan.window.start, scan.end)
 
         def is_older(page: Page) -> bool:
+            place = cast("Place | None", page.following)
+            if place and place.second:
+                return False
             # The first row is enough for nearly every page.
             dates = (newest_of(row) for row in page.rows)
             return bool(page.rows) and all(
-                date is not None and date < scan.window.start for date in dates
+                date is not None and whole.is_after(date) for date in dates
             )
 
-        return self.listing(
-            context, self.query(scan), cursor=scan.cursor, is_last=is_older
+        def ask(place: Place, page_size: int) -> Call[Page]:
+            window = Window(place.start or whole.start, place.end or whole.end)
+            call = self.call(context, self.query(window), place.cursor, page_size)
+            parse = call.parse
+
+            def placed(response: requests.Response) -> Page:
+                return self.placed(parse(response), place, window)
+
+            call.parse = placed
+            return call
+
+        return Listing(
+            self.tap.fetcher,
+            ask,
+            page_sizes=self.page_sizes,
+            place=Place(scan.cursor),
+            is_last=is_older,
         )
+
+    def placed(self, page: Page, place: Place, window: Window) -> Page:
+        """A page with the place where the list goes on; in a thread of the fetcher."""
+        cursor = cast("str | None", page.following)
+        if cursor is None and not place.tie:
+            return page
+        dated = [
+            (records.value(row.get(self.id_column)), date)
+            for row in page.rows
+            if (date := instant_of(row, "dateCreated")) is not None
+        ]
+        first, last = (
+            date.replace(microsecond=0) for date in (window.start, window.end)
+        )
+        if not all(first <= date < last for _, date in dated):
+            self.is_cut = False
+            if instead := ties.uncut(place):
+                # These rows are those of the list's top.
+                return Page([], instead.place, page.size, instead.missed)
+        turn = ties.turn(place, dated, cursor, is_cut=self.is_cut)
+        return replace(page, following=turn.place, missed=turn.missed)
+
+
+def resumable(scan: state.Scan, place: Place | None) -> state.Scan | None:
+    """The scan as a later run can resume it, if the list goes on at a place."""
+    return scan.resumable(place.kept_cursor, place.second) if place else None
 
 
 def part_of(scan: state.Scan) -> Hashable:

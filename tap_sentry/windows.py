@@ -43,7 +43,11 @@ class Window:
 
     def __contains__(self, instant: datetime) -> bool:
         """Whether the instant lies in it."""
-        return self.start <= instant < self.end
+        return not self.is_after(instant) and instant < self.end
+
+    def is_after(self, instant: datetime) -> bool:
+        """Whether the instant lies before it: none does if it begins at `BEGINNING`."""
+        return self.start != BEGINNING and instant < self.start
 
 
 def parse_duration(text: str) -> timedelta:

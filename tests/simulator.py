@@ -17,6 +17,7 @@ import io
 import itertools
 import json
 import math
+import random
 import re
 import socket
 import struct
@@ -26,12 +27,13 @@ import time
 import uuid
 from bisect import bisect_left
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 from urllib.parse import parse_qsl, quote, urlencode, urljoin, urlsplit
 
 import requests
@@ -41,7 +43,7 @@ from urllib3.exceptions import ProtocolError
 from tests.organization import Builder, demo, generated, iso, tally
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from tests.organization import (
         Event,
@@ -517,6 +519,43 @@ def by_row(text: str | None, limit: int, total: int) -> Slice:
     )
 
 
+class BySecond(Sequence[T]):
+    """A list ordered by whole seconds, newest first, and within them by a key."""
+
+    def __init__(
+        self,
+        rows: Sequence[T],
+        when: Callable[[T], datetime],
+        key: Callable[[T], Any],
+    ) -> None:
+        self._rows = rows
+        self._second = lambda index: when(rows[index]).replace(microsecond=0)
+        self._key = key
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, index: int) -> T: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[T]: ...
+    def __getitem__(self, index: int | slice) -> T | list[T]:
+        places = range(len(self))[index]
+        if isinstance(places, int):
+            return self[places : places + 1][0]
+        if not places:
+            return []
+        low, high = places.start, places.stop - 1
+        while low and self._second(low - 1) == self._second(places.start):
+            low -= 1
+        while high + 1 < len(self) and self._second(high + 1) == self._second(high):
+            high += 1
+        ordered: list[T] = []
+        for _, group in itertools.groupby(range(low, high + 1), self._second):
+            ordered += sorted((self._rows[place] for place in group), key=self._key)
+        return ordered[places.start - low : places.stop - low]
+
+
 def by_value(
     text: str | None, limit: int, rows: Sequence[T], when: Callable[[T], int]
 ) -> Slice:
@@ -693,6 +732,12 @@ class SentrySimulator:
         self._lists: dict[object, Any] = {}
         self._served = False
         self._lock = threading.RLock()
+        #: Decides how the events of an issue are ordered within a second: another way
+        #: at every request; None: by their ids.
+        self.order: int | None = 0
+        self._answered: Counter[str] = Counter()
+        #: Ids of issues that have events and stand on no page of a list yet.
+        self.unlisted: set[str] = set()
         self._build = Builder(now, seed=2)
         self._build.ids = itertools.count(9_000_000)
         self._build.issue_ids = itertools.count(9_000_000_000)
@@ -1780,6 +1825,8 @@ class SentrySimulator:
             for project in () if window.outside else projects:
                 for issue in project.issues:
                     events = issue.events.newest(window.start, window.end)
+                    if issue.id in self.unlisted:
+                        continue
                     if events and matches(issue, latest := events[0].created):
                         first = issue.first_seen
                         scores = {"date": latest, "new": first}
@@ -1788,7 +1835,8 @@ class SentrySimulator:
             return sorted(rows, key=lambda row: (-row[0], -int(row[1].id)))
 
         ids = tuple(project.id for project in projects)
-        return self._remembered((ids, query, window, order), build)
+        hidden = frozenset(self.unlisted)
+        return self._remembered((ids, query, window, order, hidden), build)
 
     def _windowed(self, call: Call, issue: Issue, events: Newest, query: str) -> Record:
         """Describe an issue with the figures of a window."""
@@ -1955,7 +2003,21 @@ class SentrySimulator:
 
         if self.flavour.value_cursors:
             return self._values(call, rows, write, lambda event: event.created)
+        if not self.flavour.glitchtip:
+            rows = BySecond(rows, lambda event: event.created, self._tie_break(call))
         return self._pages(call, rows, write, full=full, slicer=by_row)
+
+    def _tie_break(self, call: Call) -> Callable[[Event], Any]:
+        """Order events of a second: by id in a project, anew each time in an issue."""
+        if "issue" not in call.parts or self.order is None:
+            return lambda event: -int(event.id, 16)
+        request = call.request
+        asked = f"{request.path} {sorted(request.params.items())}"
+        # An answer that goes wrong on its way does not count.
+        self._answered[asked] += call.fault is None
+        seed = f"{self.order} {asked} {self._answered[asked]}"
+        chance = random.Random(seed)  # noqa: S311 - nothing is secret here
+        return lambda _: chance.random()
 
     def _event(self, event: Event, form: str) -> bytes:
         """Write an event; all but its entries is kept for the next time."""

@@ -42,8 +42,12 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def sentry() -> Iterator[Faulty]:
-    """A small Sentry with pages of two rows, behind a socket."""
+    """A small Sentry with pages of two rows, behind a socket.
+
+    Runs are compared line by line: events of the same second keep their order.
+    """
     simulator = Faulty()
+    simulator.order = None
     with simulator.served():
         yield simulator
 
@@ -99,6 +103,7 @@ def undisturbed(
 ) -> tuple[Run, Counter[str]]:
     """A run in which nothing goes wrong, and how many pages each list has."""
     sentry = Faulty(flavour)
+    sentry.order = None
     with sentry.served():
         run = sync(sentry, *streams, **(ACME if is_acme else {}))
         assert run.is_complete or flavour != "saas"
@@ -182,6 +187,7 @@ def test_a_refused_connection_is_tried_again(after):
     """Whatever it was opened for: this server closes each after its answer."""
     streams = ("project_events",)
     sentry = Faulty()
+    sentry.order = None
     sentry.flavour = replace(sentry.flavour, closes_silently=True)
     with sentry.served():
         sentry.fault("refuse", times=2, after=after)
@@ -220,6 +226,7 @@ def test_idle_connections_may_be_closed_without_a_word(caplog):
     """A server that closes each after its answer costs no visible retry (9.1.2)."""
     caplog.set_level(logging.INFO)
     sentry = Faulty()
+    sentry.order = None
     sentry.flavour = replace(sentry.flavour, closes_silently=True)
     with sentry.served():
         run = sync(sentry)
@@ -246,6 +253,7 @@ def test_a_server_that_is_slow_on_large_pages_is_asked_for_less(
 ):
     """On the first page and in the middle of a list."""
     sentry = Faulty(page_size=None)
+    sentry.order = None
     crowd(sentry)
     path = path.format(issue=sentry.project("shop").issues[0].id)
     with sentry.served():
@@ -468,6 +476,7 @@ def test_a_list_of_projects_that_is_retired_ends_the_run(sentry, after, caplog):
 def test_a_server_that_goes_away_loses_nothing(after, caplog):
     """Nothing answers any more: what was read is kept, the rest is told."""
     sentry = Faulty()
+    sentry.order = None
     sentry.flavour = replace(sentry.flavour, closes_silently=True)
     with sentry.served():
         sentry.fault("refuse", times=None, after=after)
@@ -708,6 +717,7 @@ def test_projects_do_not_wait_for_a_brown_out(sentry, monkeypatch):
 def test_every_kind_of_server_gets_over_faults(flavour):
     """Those that lack endpoints, too: what fails for a while is not missing."""
     sentry = Faulty(flavour)
+    sentry.order = None
     expected, places = undisturbed(ALL, flavour)
     with sentry.served():
         for number, place in enumerate(places):

@@ -487,8 +487,11 @@ def is_needless(entry, known, date):
         microsecond=0
     ):
         return False
-    # What the scan had not come to by then is in its own lookback.
-    return known >= end and date < end - LOOKBACK
+    # What the scan had not come to by then is in its own lookback, or was written by
+    # the scan before it, in the same run.
+    finished = instant(entry["bookmark"]) if "bookmark" in entry else None
+    is_overlap = finished is not None and date < finished
+    return known >= end and date < end - LOOKBACK and not is_overlap
 
 
 def schemas(output):

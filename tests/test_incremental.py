@@ -195,8 +195,9 @@ def test_the_bound_stands_still_while_the_clock_goes_on(clock, serve):
 
     assert clock.now > NOW + HOUR
     assert {asked["end"] for asked in sentry.asked(ISSUES)} == {text(NOW)}
-    assert {asked["end"] for asked in sentry.asked(PROJECT_EVENTS)} == {text(NOW)}
-    assert {asked["end"] for asked in sentry.asked(ISSUE_EVENTS)} == {text(NOW)}
+    # Lists go on from an earlier end where a page ends inside a second.
+    assert max(asked["end"] for asked in sentry.asked(PROJECT_EVENTS)) == text(NOW)
+    assert max(asked["end"] for asked in sentry.asked(ISSUE_EVENTS)) == text(NOW)
     assert bookmarks(output.state) == {text(NOW)}
 
 
@@ -1034,7 +1035,7 @@ def test_the_state_does_not_grow_with_events_or_issues():
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
 def test_identical_runs_have_identical_output(flavour, serve):
-    serve(flavour)
+    serve(flavour).order = None
 
     first, second, alone = (
         tap(*INCREMENTAL, concurrency=number) for number in (8, 8, 1)

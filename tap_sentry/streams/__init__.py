@@ -28,9 +28,10 @@ STREAMS: tuple[type[SentryStream], ...] = (
     Projects,
     TeamProjects,
     TeamEventCounts,
-    ProjectIssues,
+    # Before the issues: the events name issues that a list may not show yet.
     ProjectEvents,
     ProjectEventEntries,
+    ProjectIssues,
     ProjectFeedback,
     ProjectUsers,
     ProjectEventCounts,

@@ -11,10 +11,10 @@ from tap_sentry.schemas import ENTRY_COLUMNS, EVENT_COLUMNS, EVENT_NAMES
 from tap_sentry.state import Scan
 from tap_sentry.streams.issues import ProjectIssues
 from tap_sentry.streams.projects import OrganizationProjects
-from tap_sentry.windowed import WindowedStream
+from tap_sentry.windowed import WindowedStream, instant_of
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Sequence
 
     from tap_sentry.client import Context
     from tap_sentry.lookahead import Want
@@ -41,6 +41,20 @@ class ProjectEvents(WindowedStream):
         th.Property("issue_id", th.StringType),
         *EVENT_COLUMNS,
     ).to_dict()
+
+    @functools.cached_property
+    def issues(self) -> ProjectIssues | None:
+        """The issues, if the events of each of them are read too."""
+        issues = self.tap.stream(ProjectIssues)
+        return issues if issues.has_selected_descendents else None
+
+    def records_of(self, row: Row, context: Context) -> Iterable[Row]:
+        """The records of an event, whose issue may be missing in the list of issues."""
+        found = super().records_of(row, context)
+        date = instant_of(row, "dateCreated") if self.issues else None
+        if self.issues and date is not None:
+            self.issues.name_issue(context, str(row["issue_id"]), date)
+        return found
 
 
 class ProjectEventEntries(ProjectEvents):

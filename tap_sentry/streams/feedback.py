@@ -24,6 +24,7 @@ class ProjectFeedback(WindowedStream):
     # Without a status Sentry answers with reports of unresolved issues only.
     params: ClassVar = {"status": ""}
     is_events = False
+    is_cut = False
     schema = th.PropertiesList(
         th.Property("organization_id", th.StringType, required=True),
         th.Property("project_id", th.StringType, required=True),

@@ -25,6 +25,7 @@ from tap_sentry.windows import BEGINNING, Window, to_text
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Hashable, Iterable, Iterator, Mapping
+    from datetime import datetime
 
     import requests
 
@@ -107,6 +108,8 @@ class ProjectIssues(WindowedStream):
         """Keep what was listed of one project for the streams of its issues' events."""
         super().__init__(tap)
         self._listed: dict[object, set[int]] = {}
+        #: The issues that the events of a project name, with the newest of their dates.
+        self._named: dict[object, dict[int, datetime]] = {}
         self._failure: Exception | None = None
         #: Organizations with a project whose issues could not be read this time.
         self._unread: set[object] = set()
@@ -131,6 +134,7 @@ class ProjectIssues(WindowedStream):
                     AbortedSyncFailedException, AbortedSyncPausedException
                 ):
                     child.sync(dict(context or {}))
+        self._named.clear()
 
     def generate_child_contexts(
         self, record: Row, context: Context | None
@@ -238,7 +242,7 @@ class ProjectIssues(WindowedStream):
         def is_older(page: Page) -> bool:
             dates = [instant_of(row, "lastSeen") for row in page.rows]
             return bool(dates) and all(
-                date is not None and date < window.start for date in dates
+                date is not None and window.is_after(date) for date in dates
             )
 
         if found is not None:
@@ -261,7 +265,26 @@ class ProjectIssues(WindowedStream):
             for _ in self.listed(context, window):
                 pass
         found = self._listed[self.list_key(context, window)]
-        return sorted(found & wanted if wanted else found)
+        if wanted:
+            return sorted(found & wanted)
+        return sorted(found | self.named(context, window))
+
+    def name_issue(self, context: Context, issue: str, date: datetime) -> None:
+        """Keep that a project has an event of an issue at a date."""
+        if issue.isdecimal():
+            named = self._named.setdefault(context["project_id"], {})
+            named[int(issue)] = max(date, named.get(int(issue), date))
+
+    def named(self, context: Context, window: Window) -> set[int]:
+        """The issues of a window that its events name, whether they are listed or not.
+
+        An issue that has just got its events may stand on no page of the list yet. With
+        an `issue_query` it may be missing for good reason.
+        """
+        if self.tap.settings.issue_query:
+            return set()
+        named = self._named.get(context["project_id"], {})
+        return {issue for issue, date in named.items() if not window.is_after(date)}
 
     # Looking ahead --------------------------------------------------------------------
 
@@ -415,6 +438,6 @@ HEAD = (25, 5)
 def is_seen_in(row: Row, window: Window) -> bool:
     """Whether an issue may have had events in a window, as far as its dates tell."""
     first, last = instant_of(row, "firstSeen"), instant_of(row, "lastSeen")
-    return (last is None or last >= window.start) and (
+    return not (last is not None and window.is_after(last)) and (
         first is None or first < window.end
     )

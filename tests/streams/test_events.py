@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -341,6 +342,175 @@ def test_a_report_of_one_day_leaves_the_bookmarks_alone(sync, sentry):
     truth = true_keys(sentry, "project_events", "telescope", *day)
     assert sorted(output.keys("project_events")) == truth != []
     assert output.state["bookmarks"]["project_events"]["by_id"] == {key: entry}
+
+
+# Issues that no list shows yet --------------------------------------------------------
+
+
+def hidden_issue(sentry):
+    """An issue with events, one of them new, that stands on no page of the list."""
+    issue = sentry.project("telescope").issues[1]
+    sentry.add_event("telescope", issue, NOW - timedelta(minutes=30))
+    sentry.unlisted.add(issue.id)
+    return issue
+
+
+@pytest.mark.parametrize("events", ["project_events", "project_event_entries"])
+@pytest.mark.parametrize("stream", ["issue_events", "issue_event_entries"])
+def test_issues_that_events_name_are_read_though_no_list_shows_them(
+    sync, sentry, stream, events
+):
+    """The list lags behind: the events of the project name their issue."""
+    hidden = hidden_issue(sentry)
+    output = sync(stream, events, **HERE)
+
+    keys = output.keys(stream)
+    assert hidden.id in {row["issue_id"] for row in output.records(stream)}
+    assert sorted(keys) == true_keys(sentry, stream, "telescope")
+    issues = [int(row["issue_id"]) for row in output.records(stream)]
+    assert issues == sorted(issues)
+
+
+def test_an_issue_that_is_filtered_out_is_not_read(sync, sentry):
+    """With an `issue_query` a list leaves out issues for good reason."""
+    hidden = hidden_issue(sentry)
+    query = {"issue_query": "is:unresolved"}
+    output = sync("issue_events", "project_events", **query, **HERE)
+
+    issues = {row["issue_id"] for row in output.records("issue_events")}
+    assert issues
+    assert hidden.id not in issues
+
+
+def test_an_issue_whose_events_are_older_than_the_window_is_not_asked_for(sync, sentry):
+    """Each stream has its own window; the events of another may reach further back."""
+    hidden = sentry.project("telescope").issues[1]
+    sentry.unlisted.add(hidden.id)
+    key = sentry.project("telescope").id
+    entry = {"bookmark": (NOW - timedelta(minutes=5)).strftime("%Y-%m-%dT%H:%M:%SZ")}
+    state = {"bookmarks": {"issue_events": {"by_id": {key: entry}}}}
+    sync("issue_events", "project_events", state=state, lookback="0s", **HERE)
+
+    assert not sentry.asked(f".*/issues/{hidden.id}/events/")
+
+
+def test_a_run_that_is_broken_off_goes_on_with_unlisted_issues(sync, sentry):
+    """They are walked in the order of their ids with all others.
+
+    By the next run the list has come after.
+    """
+    hidden = hidden_issue(sentry)
+    streams = ("issue_events", "project_events")
+    whole = sync(*streams, **HERE)
+    pages = len(sentry.asked(".*/issues/.*/events/"))
+    for after in range(1, pages, 7):
+        sentry.fault(401, after=after, when=at(".*/issues/.*/events/"))
+        sentry.unlisted.add(hidden.id)
+        first = sync(*streams, concurrency=1, **HERE)
+        sentry.unlisted.clear()
+        second = sync(*streams, state=first.state, concurrency=1, **HERE)
+
+        assert (first.code, second.code) == (1, 0)
+        keys = {*first.keys("issue_events"), *second.keys("issue_events")}
+        assert keys == set(whole.keys("issue_events"))
+
+
+def test_an_issue_that_its_list_shows_later_arrives_with_the_next_run(
+    sync, sentry, monkeypatch
+):
+    """Without the events of the project: as long as it is within the lookback."""
+    hidden = hidden_issue(sentry)
+    first = sync("issue_events", **HERE)
+    new = hidden.events.newest()[0]
+    assert new.id not in {key[2] for key in first.keys("issue_events")}
+
+    sentry.unlisted.clear()
+    let_pass(sentry, monkeypatch, minutes=10)
+    second = sync("issue_events", state=first.state, **HERE)
+
+    assert new.id in {key[2] for key in second.keys("issue_events")}
+
+
+# Dates outside any calendar -----------------------------------------------------------
+
+NO_CLOCK = datetime(1, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("flavour", "streams"),
+    # Others cut the list at the first date that a request can have.
+    [("self-hosted-9", ["project_events"]), ("glitchtip", EVENTS)],
+)
+def test_an_event_without_a_clock_is_kept_with_its_date(sync, sentry, flavour, streams):
+    """Without a `start_date` there is no lower bound."""
+    sentry.flavour = FLAVOURS[flavour]
+    issue = sentry.project("telescope").issues[0]
+    odd = sentry.add_event("telescope", issue, NO_CLOCK)
+    for stream in streams:
+        output = sync(stream, **HERE)
+
+        rows = {row["eventID"]: row for row in output.records(stream)}
+        assert rows[odd.id]["dateCreated"].startswith("0001-01-01T00:00:00")
+        assert sorted(output.keys(stream)) == true_keys(sentry, stream, "telescope")
+        key = sentry.project("telescope").id
+        entry = output.state["bookmarks"][stream]["by_id"][key]
+        assert entry["bookmark"] == "2026-11-20T12:30:15Z"
+
+
+@pytest.mark.parametrize("flavour", ["self-hosted-24", "self-hosted-9", "glitchtip"])
+def test_dates_without_a_clock_do_not_end_a_list_nor_move_a_scan(sync, sentry, flavour):
+    """A run that is broken off behind them goes on as if they were not there."""
+    sentry.flavour = replace(FLAVOURS[flavour], retention=None, issue_event_dates=False)
+    sentry.page_size = 2
+    issue = sentry.project("telescope").issues[0]
+    for _ in range(5):
+        sentry.add_event("telescope", issue, NO_CLOCK)
+    expected = true_keys(sentry, "project_events", "telescope")
+    whole = sync("project_events", **HERE)
+    assert sorted(whole.keys("project_events")) == expected
+
+    pages = len(sentry.asked(".*/events/"))
+    for after in (pages - 1, pages - 2, pages - 3, pages // 2):
+        sentry.fault(401, after=after, when=at(".*/events/"))
+        first = sync("project_events", **HERE)
+        second = sync("project_events", state=first.state, **HERE)
+
+        assert (first.code, second.code) == (1, 0)
+        scans = first.state["bookmarks"]["project_events"]["by_id"].values()
+        assert all(
+            scan.get("at", "2026") > "2010" for entry in scans for scan in entry["scan"]
+        )
+        keys = {*first.keys("project_events"), *second.keys("project_events")}
+        assert sorted(keys) == expected
+
+
+def test_a_start_date_leaves_out_what_is_dated_before_it(sync, sentry, caplog):
+    """That is said, and is nothing to worry about: servers without dates list it."""
+    caplog.set_level("INFO")
+    sentry.flavour = FLAVOURS["self-hosted-9"]
+    issue = sentry.project("telescope").issues[0]
+    odd = sentry.add_event("telescope", issue, NO_CLOCK)
+    sentry.page_size = 100
+    output = sync("project_events", start_date="20d", **HERE)
+
+    assert odd.id not in {key[2] for key in output.keys("project_events")}
+    levels = {
+        record.levelname
+        for record in caplog.records
+        if "were dated outside the window" in record.getMessage()
+    }
+    assert levels == {"INFO"}
+
+
+@pytest.mark.parametrize("flavour", ["self-hosted-9", "glitchtip"])
+def test_an_issue_without_a_clock_is_kept(sync, sentry, flavour):
+    """Its dates are those of its events."""
+    sentry.flavour = FLAVOURS[flavour]
+    issue = sentry.add_issue("telescope", "Error: no clock")
+    sentry.add_event("telescope", issue, NO_CLOCK)
+    output = sync("project_issues", **HERE)
+
+    assert issue.id in {row["id"] for row in output.records("project_issues")}
 
 
 # What the SDK does with rows ----------------------------------------------------------

@@ -1,0 +1,317 @@
+"""Nothing is lost where two pages of a list meet within a second."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tap_sentry import ties
+from tap_sentry.ties import Place
+from tests import hot
+from tests.conftest import NOW
+from tests.organization import Builder, Entries
+from tests.simulator import TOKEN, SentrySimulator
+from tests.soak import sync
+
+#: Seeds that `make hot` does not have.
+FIRST = 100_000
+
+TOP = datetime(2026, 11, 20, 12, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+
+
+def ago(seconds):
+    return TOP - timedelta(seconds=seconds)
+
+
+def turn(place, dated, cursor, *, is_cut):
+    """What follows a page, which is not the last."""
+    assert place is not None
+    return ties.turn(place, dated, cursor, is_cut=is_cut)
+
+
+def rows(*seconds):
+    """Rows with the numbers of their places as ids, so many seconds ago."""
+    return [(number, ago(second)) for number, second in enumerate(seconds)]
+
+
+# The whole tap ------------------------------------------------------------------------
+
+
+def test_hot_issues_are_read_whole():
+    """Also by runs that are broken off; `make hot` tries 300."""
+    figures = hot.try_out(20, first=FIRST)
+
+    assert figures.events > 20_000
+    assert (figures.lost, figures.twice) == (0, 0), figures.notes
+
+
+def test_hot_seconds_cost_few_requests():
+    """A tenth where a page has several of them.
+
+    One that fills more than a page has to be read until all of it came: every answer
+    holds any rows of it, so that two pages of such a second take about six requests.
+    """
+    figures = hot.Figures()
+    for seed in range(8):
+        hot.read(replace(hot.Case.of(seed), broken=None), figures)
+
+    assert figures.share(100) <= hot.MOST
+    assert figures.share(10) <= 2.5
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"issue_event_dates": False},
+        {"value_cursors": True, "precision": "milliseconds"},
+        {
+            "value_cursors": True,
+            "precision": "milliseconds",
+            "issue_event_dates": False,
+        },
+    ],
+    ids=["no dates", "cursors in time", "cursors in time, no dates"],
+)
+def test_hot_issues_are_read_whole_from_other_servers(monkeypatch, change):
+    """Some ignore `end`, some name the time in their cursors."""
+    sentry = hot.Case.sentry
+
+    def other(case):
+        simulator = sentry(case)
+        simulator.flavour = replace(simulator.flavour, **change)
+        return simulator
+
+    monkeypatch.setattr(hot.Case, "sentry", other)
+    figures = hot.try_out(6, first=FIRST)
+
+    assert (figures.lost, figures.twice) == (0, 0), figures.notes
+
+
+def crowded(sizes, flavour="saas", page_size=10, projects=("shop",)):
+    """Projects, each with one issue that has so many events in each second."""
+    build = Builder(NOW, seed=4, kilobytes=0.1)
+    acme = build.organization("acme", "Acme", ["code/attic"])
+    team = build.team(acme, "ops")
+    entries = Entries([{"type": "message", "data": {}}])
+    for slug in projects:
+        project = build.project(acme, slug, "python", [team], 1)
+        issue = build.issue(project, f"Error: {slug} is hot")
+        build.file(
+            build.event(
+                project,
+                issue,
+                NOW - timedelta(hours=1, seconds=second),
+                entries=entries,
+            )
+            for second, size in enumerate(sizes)
+            for _ in range(size)
+        )
+    return SentrySimulator(
+        [acme], flavour=flavour, clock=lambda: NOW, page_size=page_size
+    )
+
+
+@pytest.mark.parametrize("stream", ["issue_events", "project_events"])
+def test_a_list_of_one_page_is_asked_for_once(stream):
+    """However hot it is."""
+    sentry = crowded([5, 4, 1])
+    with sentry.patched():
+        sync(sentry, stream)
+
+    assert len(sentry.asked(".*/events/")) == 1
+
+
+def test_a_quiet_list_goes_on_by_its_cursors():
+    """A page whose events all have a second of their own most likely ends with one."""
+    sentry = crowded([1] * 40)
+    with sentry.patched():
+        output = sync(sentry, "issue_events")
+
+    assert len(output.records("issue_events")) == 40
+    assert [query.get("cursor") for query in sentry.asked(".*/events/")] == [
+        None,
+        *("0:10:0", "0:20:0", "0:30:0"),
+    ]
+
+
+def test_a_page_that_ends_inside_a_second_is_followed_by_an_earlier_end():
+    """The last second comes again, whole."""
+    sentry = crowded([3, 3, 3, 3, 3])
+    with sentry.patched():
+        output = sync(sentry, "issue_events")
+
+    last = NOW - timedelta(hours=1, seconds=3)
+    assert len(output.keys("issue_events")) == len(set(output.keys("issue_events")))
+    assert len(output.records("issue_events")) == 15
+    assert [
+        (query.get("cursor"), query["end"]) for query in sentry.asked(".*/events/")
+    ] == [
+        (None, "2026-11-20T12:30:15Z"),
+        (None, (last + SECOND).strftime("%Y-%m-%dT%H:%M:%SZ")),
+    ]
+
+
+@pytest.mark.parametrize("flavour", ["self-hosted-24", "self-hosted-9", "glitchtip"])
+def test_a_server_that_ignores_dates_is_asked_for_an_end_once(flavour):
+    """Its lists go on by their cursors from then on, in every project."""
+    sentry = crowded([3] * 40, flavour, projects=("shop", "till"))
+    with sentry.patched():
+        output = sync(sentry, "project_events", concurrency=1)
+
+    keys = output.keys("project_events")
+    assert len(keys) == len(set(keys)) == 240
+    ends = {query["end"] for query in sentry.asked("projects/.*/events/")}
+    earlier = [
+        query
+        for query in sentry.asked("projects/.*/events/")
+        if query["end"] < max(ends)
+    ]
+    assert len(earlier) == (flavour == "self-hosted-24")
+
+
+def test_a_run_that_is_broken_off_in_a_hot_second_begins_with_it_again():
+    """Its older events may have been written before all of its own."""
+    broken = lost = 0
+    for after in range(2, 14):
+        sentry = crowded([1, 1, 1, 1, 1, 1, 1, 20, 1, 1, 1, 1, 20, 1])
+        sentry.order = after
+        sentry.fault(401, times=1, after=after, when=lambda at: "/events/" in at.path)
+        with sentry.patched():
+            first = sync(sentry, "issue_events", concurrency=1)
+            second = sync(sentry, "issue_events", concurrency=1, state=first.last_state)
+        keys = {*first.keys("issue_events"), *second.keys("issue_events")}
+        lost += len(sentry.project("shop").events) - len(keys)
+        broken += first.code
+
+    assert broken > 5
+    assert lost == 0
+
+
+def test_what_a_server_leaves_out_for_good_is_said(caplog, monkeypatch):
+    """Where cursors say nothing of their place, no page can be read again."""
+    caplog.set_level("WARNING")
+    monkeypatch.setattr(ties, "row_cursor", lambda *_: None)
+    sentry = crowded([1, 1, 1, 1, 1, 1, 1, 20, 1, 1])
+    sentry.flavour = replace(sentry.flavour, issue_event_dates=False)
+    with sentry.patched():
+        output = sync(sentry, "issue_events")
+
+    lost = 29 - len(set(output.keys("issue_events")))
+    assert lost > 0
+    assert f"issue_events: {lost} records may be missing" in caplog.text
+
+
+# A page -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("seconds", "cursor", "is_cut", "expected"),
+    [
+        # Each row has a second of its own; or all have the same number.
+        ((1, 2, 3), "0:3:0", True, Place("0:3:0")),
+        ((1, 1, 2, 2), "0:4:0", True, Place("0:4:0")),
+        # One second alone.
+        ((1, 1, 1), "0:3:0", True, Place("0:3:0")),
+        # It ends inside a second.
+        ((1, 1, 2), "0:3:0", True, Place(end=ago(1))),
+        ((1, 2, 2), "100:1:0", True, Place(end=ago(1))),
+        # The server ignores `end`.
+        ((1, 2, 2), "0:3:0", False, Place("0:3:0")),
+        # A cursor in time that stands between two instants, and one that does not.
+        ((1, 2, 2), "1795176000000:0:0", True, Place("1795176000000:0:0")),
+        ((1, 2, 2), "1795176000000:2:0", False, Place("1795176000000:0:0")),
+        ((2, 2, 2), "1795176000000:3:0", False, Place("1795176000000:3:0")),
+        # A cursor that says nothing; rows in another order; no rows.
+        ((1, 2, 2), "eyJvIjogMX0=", True, Place("eyJvIjogMX0=")),
+        ((2, 1, 1), "0:3:0", True, Place("0:3:0")),
+        ((), "0:3:0", True, Place("0:3:0")),
+        ((1, 2, 2), None, True, None),
+    ],
+)
+def test_how_a_list_goes_on(seconds, cursor, is_cut, expected):
+    """By its cursor, or from the end of the second that a page ends in."""
+    assert turn(Place(), rows(*seconds), cursor, is_cut=is_cut).place == expected
+
+
+def test_a_row_that_comes_twice_has_its_second_read_again():
+    """It stands for one that did not come."""
+    first = turn(Place(), rows(1, 2, 3), "0:3:0", is_cut=True)
+    second = turn(
+        first.place, [(2, ago(3)), (7, ago(4)), (8, ago(5))], "0:6:0", is_cut=True
+    )
+
+    assert (second.place.start, second.place.end) == (ago(3), ago(2))
+    whole = turn(second.place, [(2, ago(3)), (6, ago(3))], None, is_cut=True)
+    assert (whole.place, whole.missed) == (Place("0:6:0"), 0)
+
+
+def test_a_server_that_ignores_dates_is_read_from_a_row_before_the_second():
+    """Cursors that count rows say where that is."""
+    first = turn(Place(), rows(1, 2, 3, 3), "0:4:0", is_cut=False)
+    second = turn(
+        first.place, [(3, ago(3)), (7, ago(4)), (8, ago(5))], "0:7:0", is_cut=False
+    )
+
+    assert second.place.cursor == "0:1:0"
+    whole = turn(
+        second.place,
+        [(1, ago(2)), (2, ago(3)), (3, ago(3)), (4, ago(3)), (7, ago(4))],
+        "0:6:0",
+        is_cut=False,
+    )
+    assert whole.place == Place("0:7:0")
+
+
+def test_a_list_that_has_moved_on_is_not_read_again():
+    """New rows at its top push all others on: none is left out."""
+    first = turn(Place(), rows(1, 2, 3), "0:3:0", is_cut=False)
+    second = turn(
+        first.place, [(1, ago(2)), (2, ago(3)), (3, ago(4))], "0:6:0", is_cut=False
+    )
+
+    assert second.place == Place("0:6:0")
+
+
+def test_a_second_that_never_comes_whole_is_given_up():
+    """After a number of readings that find nothing; the rows are counted."""
+    first = turn(Place(), rows(1, 2, 3), "0:3:0", is_cut=True)
+    step = turn(first.place, [(2, ago(3)), (7, ago(4))], "0:5:0", is_cut=True)
+    readings = 0
+    while step.place != Place("0:5:0"):
+        step = turn(step.place, [(2, ago(3)), (2, ago(3))], None, is_cut=True)
+        readings += 1
+
+    assert (readings, step.missed) == (ties.FRUITLESS, 1)
+
+
+def test_a_second_is_as_large_as_its_last_reading():
+    """A row that was deleted meanwhile is not waited for."""
+    first = turn(Place(), rows(1, 2, 3), "0:3:0", is_cut=True)
+    step = turn(first.place, [(2, ago(3)), (7, ago(4))], "0:5:0", is_cut=True)
+    step = turn(step.place, [(2, ago(3))], None, is_cut=True)
+
+    assert (step.place, step.missed) == (Place("0:5:0"), 0)
+
+
+def test_the_simulator_orders_by_second():
+    """The events of a project by their ids, those of an issue anew each time."""
+    sentry = crowded([1, 6, 1], "self-hosted-24", page_size=100)
+    issue = sentry.project("shop").issues[0]
+
+    def asked(path):
+        url = f"{sentry.url}/api/0/{path}"
+        answer = sentry.answer("GET", url, {"Authorization": f"Bearer {TOKEN}"})
+        return [row["eventID"] for row in json.loads(answer.body)]
+
+    project, again = (asked("projects/acme/shop/events/") for _ in range(2))
+    orders = [asked(f"issues/{issue.id}/events/") for _ in range(5)]
+
+    assert project == again
+    assert project[1:7] == sorted(project[1:7], reverse=True)
+    assert len({*map(tuple, orders)}) == 5
+    assert {order[0] for order in orders} == {project[0]}
+    assert {frozenset(order[1:7]) for order in orders} == {frozenset(project[1:7])}
