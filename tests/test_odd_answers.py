@@ -369,6 +369,18 @@ def test_sentrys_refusals_for_the_rate_call_themselves_html(sync, sentry, caplog
     assert not told(caplog, BETWEEN)
 
 
+def test_json_that_calls_itself_html_is_sentrys(sync, sentry, caplog):
+    """The body decides: Sentry's words are repeated, and the token's scopes matter."""
+    headers = {"Content-Type": "text/html; charset=utf-8"}
+    body = {"detail": "You do not have permission"}
+    here = at("projects/.*/telescope/events/")
+    sentry.fault(403, body=body, headers=headers, times=None, when=here)
+    sync("project_events")
+
+    assert told(caplog, "project_events skipped", "status 403, You do not have permiss")
+    assert not told(caplog, "HTML page")
+
+
 # Old servers --------------------------------------------------------------------------
 
 ISSUES = "organizations/.*/issues/"
@@ -447,6 +459,21 @@ def test_a_failure_of_the_dates_alone_is_no_missing_endpoint(sync, sentry, caplo
 
     assert output.code == 1
     assert not told(caplog, "This server does not have")
+
+
+def test_an_endpoint_that_refuses_the_least_is_there(sync, sentry, caplog):
+    """Counts cannot be asked for without what they are to be counted by: a 400."""
+    caplog.set_level(logging.INFO)
+    path = "organizations/.*/stats_v2/"
+    sentry.fault(
+        500, times=None, when=lambda seen: at(path)(seen) and "field" in seen.params
+    )
+    output = sync("organization_event_counts", organizations=[STERNWARTE])
+
+    assert output.code == 1
+    assert {} in sentry.asked(path)
+    assert not told(caplog, "This server does not have")
+    assert len(sentry.asked("organizations/.*/stats/")) == 1
 
 
 def test_nine_is_read_without_a_line_that_frightens(caplog):
