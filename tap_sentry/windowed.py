@@ -227,7 +227,8 @@ class WindowedStream(SentryStream):
 
         def ask(place: Place, page_size: int) -> Call[Page]:
             window = Window(place.start or whole.start, place.end or whole.end)
-            call = self.call(context, self.query(window), place.cursor, page_size)
+            size = ties.page_size(page_size, place)
+            call = self.call(context, self.query(window), place.cursor, size)
             parse = call.parse
 
             def placed(response: requests.Response) -> Page:

@@ -288,6 +288,15 @@ def test_a_second_that_never_comes_whole_is_given_up():
     assert (readings, step.missed) == (ties.FRUITLESS, 1)
 
 
+def test_a_second_is_read_again_in_pages_of_another_size():
+    """Where the order of equal dates stays, the same pages would hold the same rows."""
+    sizes = [ties.page_size(100, Place(reading=reading)) for reading in range(7)]
+
+    assert len(set(sizes)) == len(sizes)
+    assert (sizes[0], min(sizes) > 50) == (100, True)
+    assert [ties.page_size(1, Place(reading=reading)) for reading in (0, 3)] == [1, 1]
+
+
 def test_a_second_is_as_large_as_its_last_reading():
     """A row that was deleted meanwhile is not waited for."""
     first = turn(Place(), rows(1, 2, 3), "0:3:0", is_cut=True)
