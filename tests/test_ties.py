@@ -191,6 +191,19 @@ def test_a_run_that_is_broken_off_in_a_hot_second_begins_with_it_again():
     assert lost == 0
 
 
+def test_a_hot_second_at_the_start_of_the_window_is_read_whole():
+    """The page after it is all older, which ends the list of a server without dates."""
+    sentry = crowded([1] * 10 + [20] + [1] * 30)
+    sentry.flavour = replace(sentry.flavour, issue_event_dates=False)
+    start = NOW - timedelta(hours=1, seconds=10)
+    with sentry.patched():
+        output = sync(
+            sentry, "issue_events", start_date=start.strftime("%Y-%m-%dT%H:%M:%SZ")
+        )
+
+    assert len(set(output.keys("issue_events"))) == 30
+
+
 def test_what_a_server_leaves_out_for_good_is_said(caplog, monkeypatch):
     """Where cursors say nothing of their place, no page can be read again."""
     caplog.set_level("WARNING")
@@ -286,6 +299,20 @@ def test_a_second_that_never_comes_whole_is_given_up():
         readings += 1
 
     assert (readings, step.missed) == (ties.FRUITLESS, 1)
+
+
+@pytest.mark.parametrize(
+    ("cursor", "kept"),
+    [
+        ("1795176000000:20:0", "1795176000000:0:0"),
+        ("0:100:0", "0:100:0"),
+        ("eyJvIjogMX0=", "eyJvIjogMX0="),
+        (None, None),
+    ],
+)
+def test_a_run_goes_on_at_the_first_row_of_an_instant(cursor, kept):
+    """What was read of it before is not in the state, to be compared with the rest."""
+    assert Place(cursor).kept_cursor == kept
 
 
 def test_a_second_is_read_again_in_pages_of_another_size():
