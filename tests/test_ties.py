@@ -63,6 +63,15 @@ def test_hot_seconds_cost_few_requests():
     assert figures.share(10) <= 2.5
 
 
+def test_a_second_with_thousands_of_events_is_written_once():
+    """It is read again and again, and so are its ids remembered."""
+    sentry = crowded([1] * 50 + [2500] + [1] * 50, page_size=100)
+    with sentry.patched():
+        keys = sync(sentry, "issue_events").keys("issue_events")
+
+    assert len(keys) == len(set(keys)) == 2600
+
+
 @pytest.mark.parametrize(
     "change",
     [
