@@ -208,10 +208,10 @@ class Summary:
         for stream, number in sorted(self._missed.items()):
             if number:
                 logger.warning(
-                    "%s: %s records may be missing: between two pages of a list this "
-                    "server repeats records of the same moment and leaves out others",
+                    "%s: %s may be missing: between two pages of a list this server "
+                    "repeats records of the same moment and leaves out others",
                     stream,
-                    f"{number:,}",
+                    counted(number, "record"),
                 )
         listed: Counter[str] = Counter()
         for item in self.skipped:

@@ -161,6 +161,9 @@ class WindowedStream(SentryStream):
         seen: dict[object, None] = {}
         for page in self.scan_pages(context, scan):
             self.tap.summary.missed(self.name, page.missed)
+            place = cast("Place | None", page.following)
+            # All of a second may come again.
+            most = REMEMBERED + (len(place.tie.ids) if place and place.tie else 0)
             rows = []
             for row in page.rows:
                 date = instant_of(row, "dateCreated")
@@ -169,7 +172,7 @@ class WindowedStream(SentryStream):
                     self.tap.summary.outside(self.name)
                 elif key not in seen:
                     seen[key] = None
-                    if len(seen) > REMEMBERED:
+                    if len(seen) > most:
                         del seen[next(iter(seen))]
                     rows.append(row)
                     # A date before all that Sentry holds says nothing of the others.
@@ -177,7 +180,7 @@ class WindowedStream(SentryStream):
                         reached.at or window.end
                     ):
                         reached = replace(reached, at=date)
-            yield rows, resumable(reached, cast("Place | None", page.following))
+            yield rows, resumable(reached, place)
 
     def scan_pages(self, context: Context, scan: state.Scan) -> Iterator[Page]:
         """The pages of a scan.
@@ -227,7 +230,8 @@ class WindowedStream(SentryStream):
 
         def ask(place: Place, page_size: int) -> Call[Page]:
             window = Window(place.start or whole.start, place.end or whole.end)
-            call = self.call(context, self.query(window), place.cursor, page_size)
+            size = ties.page_size(page_size, place)
+            call = self.call(context, self.query(window), place.cursor, size)
             parse = call.parse
 
             def placed(response: requests.Response) -> Page:

@@ -187,6 +187,7 @@ def test_what_stands_for_the_token_does_not_show_it(sentry):
 
 def test_links_to_another_server_are_not_followed(sentry, other):
     """Their cursors are used, and the address stays."""
+    sentry.order = None
     expected = sync(sentry, auth_token=SECRET)
     sentry.link_base = other.url
 

@@ -63,6 +63,15 @@ def test_hot_seconds_cost_few_requests():
     assert figures.share(10) <= 2.5
 
 
+def test_a_second_with_thousands_of_events_is_written_once():
+    """It is read again and again, and so are its ids remembered."""
+    sentry = crowded([1] * 50 + [2500] + [1] * 50, page_size=100)
+    with sentry.patched():
+        keys = sync(sentry, "issue_events").keys("issue_events")
+
+    assert len(keys) == len(set(keys)) == 2600
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -191,6 +200,19 @@ def test_a_run_that_is_broken_off_in_a_hot_second_begins_with_it_again():
     assert lost == 0
 
 
+def test_a_hot_second_at_the_start_of_the_window_is_read_whole():
+    """The page after it is all older, which ends the list of a server without dates."""
+    sentry = crowded([1] * 10 + [20] + [1] * 30)
+    sentry.flavour = replace(sentry.flavour, issue_event_dates=False)
+    start = NOW - timedelta(hours=1, seconds=10)
+    with sentry.patched():
+        output = sync(
+            sentry, "issue_events", start_date=start.strftime("%Y-%m-%dT%H:%M:%SZ")
+        )
+
+    assert len(set(output.keys("issue_events"))) == 30
+
+
 def test_what_a_server_leaves_out_for_good_is_said(caplog, monkeypatch):
     """Where cursors say nothing of their place, no page can be read again."""
     caplog.set_level("WARNING")
@@ -286,6 +308,29 @@ def test_a_second_that_never_comes_whole_is_given_up():
         readings += 1
 
     assert (readings, step.missed) == (ties.FRUITLESS, 1)
+
+
+@pytest.mark.parametrize(
+    ("cursor", "kept"),
+    [
+        ("1795176000000:20:0", "1795176000000:0:0"),
+        ("0:100:0", "0:100:0"),
+        ("eyJvIjogMX0=", "eyJvIjogMX0="),
+        (None, None),
+    ],
+)
+def test_a_run_goes_on_at_the_first_row_of_an_instant(cursor, kept):
+    """What was read of it before is not in the state, to be compared with the rest."""
+    assert Place(cursor).kept_cursor == kept
+
+
+def test_a_second_is_read_again_in_pages_of_another_size():
+    """Where the order of equal dates stays, the same pages would hold the same rows."""
+    sizes = [ties.page_size(100, Place(reading=reading)) for reading in range(7)]
+
+    assert len(set(sizes)) == len(sizes)
+    assert (sizes[0], min(sizes) > 50) == (100, True)
+    assert [ties.page_size(1, Place(reading=reading)) for reading in (0, 3)] == [1, 1]
 
 
 def test_a_second_is_as_large_as_its_last_reading():
