@@ -11,7 +11,7 @@ there (`make snapshots`).
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tap_sentry.records import kind
+from tap_sentry.records.columns import type_name
 from tap_sentry.streams import STREAMS
 from tap_sentry.streams.events import (
     IssueEventEntries,
@@ -92,7 +92,7 @@ def columns(stream: Any) -> Iterator[str]:
     for name, schema in stream.schema["properties"].items():
         marks = ["PK"] * (name in stream.primary_keys) + ["FK"] * (name in refers)
         if marks or name in MAIN:
-            yield f"{TYPES[kind(schema)]} {name} {', '.join(marks)}".rstrip()
+            yield f"{TYPES[type_name(schema)]} {name} {', '.join(marks)}".rstrip()
 
 
 def draw() -> str:

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from tap_sentry import limits
+from tap_sentry.api import rate_limits as limits
+from tap_sentry.cli.execution import Execution
+from tap_sentry.sync.writer import SentryWriter
 from tap_sentry.tap import TapSentry
-from tap_sentry.writer import SentryWriter
 from tests.simulator import TOKEN, SentrySimulator
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def run(
             catalog=catalog,
             state=json.loads(json.dumps(state)) if state else None,
         )
-        code = tap.run()
+        code = Execution(tap).run()
     finally:
         sys.stdout = former
         wrapper.detach()

@@ -26,8 +26,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tap_sentry import fetching, limits
-from tap_sentry.client import SentryStream
+from tap_sentry.api import rate_limits as limits
+from tap_sentry.api import scheduler as fetching
+from tap_sentry.api.client import SentryClient
+from tap_sentry.cli.execution import Execution
 from tap_sentry.tap import TapSentry
 from tests.conftest import NOW, Output, catalog_of
 from tests.organization import Builder, Entries
@@ -172,7 +174,7 @@ def quicken(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(limits, "LONGEST_DELAY", 0.01)
     patch.setattr(limits, "LONGEST_WINDOW", 0.05)
     patch.setattr(fetching, "BROWN_OUT", 0.1)
-    patch.setattr(fetching, "REFUSALS", 8)
+    patch.setattr(fetching, "MAX_REJECTIONS", 8)
 
 
 # Runs ---------------------------------------------------------------------------------
@@ -248,25 +250,25 @@ def sync(
     hangs = isinstance(sentry, Faulty) and sentry.hangs
     timeout = SHORT_TIMEOUT if hangs else TIMEOUT
     patch = pytest.MonkeyPatch()
-    patch.setattr(SentryStream, "timeout", timeout)
+    patch.setattr(SentryClient, "timeout", timeout)
     try:
         tap = TapSentry(
             config=config,
             catalog=json.loads(json.dumps(_catalog(streams))),
             state=json.loads(json.dumps(state)) if state else None,
         )
-        code = tap.run()
+        code = Execution(tap).run()
     finally:
         patch.undo()
         sys.stdout = former
         wrapper.detach()
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    tap.session.close()
+    tap.run.client.session.close()
     return Run(
         [json.loads(line) for line in caught.getvalue().splitlines()],
         code,
-        [f"{item.stream} {item.slice}" for item in tap.summary.skipped],
-        sorted(tap.missing_endpoints),
+        [f"{item.stream} {item.part}" for item in tap.run.results.skipped],
+        sorted(tap.run.client.endpoints.missing),
         caught.getvalue(),
     )
 

@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 
 import tap_sentry.streams
-from tap_sentry.client import SentryStream
 from tap_sentry.settings import SETTINGS
 from tap_sentry.streams import STREAMS
+from tap_sentry.streams.base import SentryStream
 from tap_sentry.tap import TapSentry
 from tests.conftest import run
 from tests.simulator import TOKEN
@@ -48,8 +48,8 @@ def forbid(event, arguments):
         os._exit(99)
 
 sys.addaudithook(forbid)
-from tap_sentry.tap import TapSentry
-TapSentry.cli()
+from tap_sentry.cli.command import TapCommand
+TapCommand.cli()
 """
 
 NAMES = [vars(stream)["name"] for stream in STREAMS]
@@ -242,17 +242,15 @@ def test_the_scopes_that_a_token_needs_are_known(stream):
     assert stream.fallback_path or not stream.fallback_scopes
 
 
-def test_a_stream_needs_the_scopes_of_the_path_in_use(tap):
+def test_a_stream_needs_the_scopes_of_the_path_in_use():
     """Older endpoints may need another scope than the one they stand in for."""
-    counts = tap.streams["team_event_counts"]
+    tap = TapSentry(config={"auth_token": TOKEN})
+    counts = next(s for s in tap.sentry_streams if s.name == "team_event_counts")
 
     assert counts.needed_scopes == ("org:read",)
 
-    tap.missing_endpoints.add(counts.path)
-    try:
-        assert counts.needed_scopes == ("team:read",)
-    finally:
-        tap.missing_endpoints.clear()
+    tap.run.client.endpoints.missing.add(counts.path)
+    assert counts.needed_scopes == ("team:read",)
 
 
 # The catalog --------------------------------------------------------------------------

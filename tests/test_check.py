@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from tap_sentry.access import grants
-from tap_sentry.check import meant
+from tap_sentry.api.scopes import grants
+from tap_sentry.cli.check import meant
+from tap_sentry.cli.command import TapCommand
 from tap_sentry.settings import SETTINGS
 from tap_sentry.streams import STREAMS
 from tap_sentry.tap import TapSentry
@@ -38,7 +39,7 @@ def command(monkeypatch, tmp_path) -> Any:
         config = {"auth_token": TOKEN, "api_url": sentry.url, **settings}
         file.write_text(json.dumps(config))
         result = CliRunner().invoke(
-            TapSentry.get_singer_command(),
+            TapCommand.get_singer_command(),
             ["--config", str(file), *(arguments or ["--test"])],
         )
         assert result.exception is None or isinstance(result.exception, SystemExit)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from singer_sdk.streams.rest import HTTPRequest
 
-from tap_sentry.client import in_path, query_string
+from tap_sentry.api.urls import query_string, quote_part
 from tests.conftest import NOW, catalog_of, run
 from tests.simulator import TOKEN, SentrySimulator
 
@@ -94,4 +94,4 @@ def test_parameters_are_written_as_the_sdk_writes_them(params: dict[str, Any]):
 
 def test_a_name_stands_in_a_path_as_one_part_of_it():
     """Whatever a server lets a slug hold, the token goes to no other path."""
-    assert in_path("a/../b?c#d é%") == "a%2F..%2Fb%3Fc%23d%20%C3%A9%25"
+    assert quote_part("a/../b?c#d é%") == "a%2F..%2Fb%3Fc%23d%20%C3%A9%25"

@@ -27,7 +27,7 @@ def _sentry():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tap_sentry.tap.now", lambda: NOW)
         # The runner does not end a run as the command line does, which writes the rest.
-        patch.setattr("tap_sentry.writer.BUFFER", 0)
+        patch.setattr("tap_sentry.sync.writer.BUFFER", 0)
         with SentrySimulator(clock=lambda: NOW, page_size=50).patched():
             yield
 

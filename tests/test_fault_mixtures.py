@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tap_sentry.pagination import SentryPaginator
-from tap_sentry.state import Bookmarks
+from tap_sentry.sync.paginator import SentryPaginator
+from tap_sentry.sync.state import Bookmarks
 from tests import soak
 
 if TYPE_CHECKING:

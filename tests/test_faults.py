@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tap_sentry import fetching, limits
-from tap_sentry.fetching import TRIES
+from tap_sentry.api import rate_limits as limits
+from tap_sentry.api import scheduler as fetching
+from tap_sentry.api.scheduler import ATTEMPTS
 from tests.conftest import NOW
 from tests.simulator import ENDPOINTS, FLAVOURS, TOKEN, SentrySimulator, Token
 from tests.soak import PASSING, Faulty, Run, needless, quicken, sync, twice
@@ -174,11 +175,11 @@ def test_all_tries_but_the_last_may_fail(sentry, name):
     kind, details = PASSING[name]
     places = long_lists(sentry)
     for place in places:
-        sentry.fault(kind, times=TRIES - 1, when=at(place), after=1, **details)
+        sentry.fault(kind, times=ATTEMPTS - 1, when=at(place), after=1, **details)
 
     run = sync(sentry, *STREAMS, **ACME)
 
-    assert sentry.injected == {kind: (TRIES - 1) * len(places)}
+    assert sentry.injected == {kind: (ATTEMPTS - 1) * len(places)}
     check_undisturbed(run, STREAMS, is_acme=True)
 
 
@@ -271,7 +272,7 @@ def test_a_server_that_is_slow_on_large_pages_is_asked_for_less(
 
     # Where there is a fallback, the first failure has it looked at.
     is_trial = where == "first" and stream in {"project_issues", "issue_events"}
-    assert sentry.injected["slow_large"] == TRIES + is_trial
+    assert sentry.injected["slow_large"] == ATTEMPTS + is_trial
     assert run.code == 0
     assert not run.skipped
     assert len(run.rows()) >= 145
@@ -301,7 +302,7 @@ def test_the_smallest_page_may_fail_for_once_too():
         expected = sync(sentry, "project_events", projects=["shop"])
         sentry.fault("slow_large", times=None, rows=5, when=at(place))
         small = lambda seen: at(place)(seen) and seen.rows == 5  # noqa: E731 - a name
-        sentry.fault(502, times=TRIES - 1, when=small)
+        sentry.fault(502, times=ATTEMPTS - 1, when=small)
         run = sync(sentry, "project_events", projects=["shop"])
 
     assert (run.code, run.skipped) == (0, [])
@@ -362,24 +363,27 @@ MISSING: dict[str, tuple[int | str, dict[str, Any]]] = {
 #: What each says of itself at the end, and after how many requests: those for events
 #: are tried with smaller pages too where that may help.
 STAYING = {
-    "408": ("status 408, Proxied request timed out", TRIES),
+    "408": ("status 408, Proxied request timed out", ATTEMPTS),
     "429, no hint": ("status 429, You are attempting to use this", 9),
     "429, Retry-After": ("status 429, You are attempting to use this", 9),
     "429, reset in the past": ("status 429, You are attempting to use this", 9),
     "429, reset an hour ahead": ("status 429, You are attempting to use this", 9),
     "429, concurrency": ("status 429, You are attempting to go above", 9),
-    "500": ("status 500, Internal Error (errorId ", 2 * TRIES + 1),
-    "502": ("status 502", 2 * TRIES + 1),
-    "503": ("status 503", 2 * TRIES + 1),
-    "504": ("status 504, Query timeout", 2 * TRIES + 1),
+    "500": ("status 500, Internal Error (errorId ", 2 * ATTEMPTS + 1),
+    "502": ("status 502", 2 * ATTEMPTS + 1),
+    "503": ("status 503", 2 * ATTEMPTS + 1),
+    "504": ("status 504, Query timeout", 2 * ATTEMPTS + 1),
     "reset": ("the connection failed", None),
-    "reset in the body": ("the answer broke off", TRIES),
-    "short body": ("the answer broke off", TRIES),
-    "hang": ("no answer in time", 2 * TRIES + 1),
-    "hang in the body": ("no answer in time", 2 * TRIES + 1),
-    "truncated JSON": ("status 200, but the body is not the expected JSON", TRIES),
+    "reset in the body": ("the answer broke off", ATTEMPTS),
+    "short body": ("the answer broke off", ATTEMPTS),
+    "hang": ("no answer in time", 2 * ATTEMPTS + 1),
+    "hang in the body": ("no answer in time", 2 * ATTEMPTS + 1),
+    "truncated JSON": ("status 200, but the body is not the expected JSON", ATTEMPTS),
     "no list": ("status 200, but the body is not the expected JSON (app", 2),
-    "HTML with 200": ("status 200 with an HTML page (title: Not a Sentry API)", TRIES),
+    "HTML with 200": (
+        "status 200 with an HTML page (title: Not a Sentry API)",
+        ATTEMPTS,
+    ),
 }
 
 
@@ -588,7 +592,7 @@ def test_a_reset_an_hour_ahead_is_waited_for_a_minute_and_no_more(monkeypatch, s
     """Neither after a refusal nor where nothing is left; and then there is one try."""
     monkeypatch.setattr(limits, "LONGEST_WINDOW", 60.0)
     now = NOW.timestamp()
-    gate = limits.Gate()
+    gate = limits.RateLimiter()
     gate.send()
     said = {"Limit": "40", "Remaining": "0", "Reset": str(now + 3600)}
     headers = {f"{limits.PREFIX}{name}": value for name, value in said.items()}

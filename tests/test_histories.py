@@ -25,6 +25,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, event, given, note, settings
 from hypothesis import strategies as st
 
+from tap_sentry.cli.execution import Execution
 from tap_sentry.tap import TapSentry
 from tests.conftest import NOW, Output, catalog_of
 from tests.organization import Builder, Entries, Feedback
@@ -353,7 +354,7 @@ class Story:
         with pytest.MonkeyPatch.context() as patch, self.sentry.patched():
             patch.setattr("tap_sentry.tap.now", lambda: self.now)
             patch.setattr(self.sentry, "answer", self.limited(step))
-            patch.setattr("tap_sentry.writer.STATE_SHARE", step.share)
+            patch.setattr("tap_sentry.sync.writer.STATE_SHARE", step.share)
             patch.setattr(sys, "stdout", stdout)
             # They are for a process that ends with the run.
             patch.setattr("gc.freeze", lambda: None)
@@ -363,15 +364,15 @@ class Story:
             )
             try:
                 if step.is_told or step.requests is None:
-                    code = tap.run()
+                    code = Execution(tap).run()
                 else:
                     tap.sync_all()
             except (Killed, UnansweredError):
                 code = -1
             finally:
-                tap.fetcher.close()
+                tap.run.client.scheduler.close()
                 with contextlib.suppress(Killed):
-                    tap.writer.flush()
+                    tap.run.writer.flush()
         lines = stdout.caught.getvalue().splitlines()
         return Output([json.loads(line) for line in lines], code)
 

@@ -13,9 +13,9 @@ from itertools import pairwise
 import pytest
 from click.testing import CliRunner
 
-from tap_sentry.fetching import TRIES
-from tap_sentry.state import Scan
-from tap_sentry.tap import TapSentry
+from tap_sentry.api.scheduler import ATTEMPTS
+from tap_sentry.cli.command import TapCommand
+from tap_sentry.sync.state import Scan
 from tap_sentry.windows import BEGINNING, Window
 from tests.conftest import NOW, Output, catalog_of, run
 from tests.organization import Builder, Event, Feedback, generated
@@ -476,7 +476,7 @@ def test_a_sweep_that_missed_a_project_is_made_again(clock, small):
     clock.go(days=2)
     missed = sentry.project("shop-1").id
     sentry.fault(
-        "short", times=TRIES, when=lambda r: missed in r.params.get("project", ())
+        "short", times=ATTEMPTS, when=lambda r: missed in r.params.get("project", ())
     )
 
     broken = tap("project_issues", state=first.state)
@@ -915,7 +915,7 @@ def test_an_empty_state_file_is_a_first_run(content, serve, tmp_path):
     files["state"].write_text(content)
     arguments = [part for name in names for part in (f"--{name}", str(files[name]))]
 
-    result = CliRunner().invoke(TapSentry.cli, arguments)
+    result = CliRunner().invoke(TapCommand.cli, arguments)
 
     assert result.exit_code == 0, result.output
     messages = [json.loads(line) for line in result.stdout.splitlines()]
@@ -929,7 +929,7 @@ def test_an_empty_state_file_is_a_first_run(content, serve, tmp_path):
 @pytest.fixture
 def unhurried(monkeypatch):
     """STATE lines go by bytes alone, also on a slow machine."""
-    monkeypatch.setattr("tap_sentry.writer.STATE_SECONDS", 1e9)
+    monkeypatch.setattr("tap_sentry.sync.writer.STATE_SECONDS", 1e9)
 
 
 def lines(output):
@@ -942,7 +942,7 @@ def lines(output):
 
 def test_a_state_is_due_after_each_page(monkeypatch, small):
     """With a share of nothing, each page is followed by how far it came."""
-    monkeypatch.setattr("tap_sentry.writer.STATE_SHARE", 0)
+    monkeypatch.setattr("tap_sentry.sync.writer.STATE_SHARE", 0)
     sentry = small()
     fill(sentry, [NOW - n * HOUR for n in range(1, 10)])
 

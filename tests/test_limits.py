@@ -16,8 +16,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tap_sentry import limits
-from tap_sentry.limits import LONGEST_RETRY_AFTER, LONGEST_WINDOW, Gate, Limits, read
+from tap_sentry.api import rate_limits as limits
+from tap_sentry.api.rate_limits import (
+    LONGEST_RETRY_AFTER,
+    LONGEST_WINDOW,
+    Limits,
+    RateLimiter,
+    read,
+)
 
 #: The start of a minute, so that dates in headers have no fraction.
 NOW = 1_795_178_400.0
@@ -44,7 +50,7 @@ def answer(now=NOW, **values):
 
 def opened(limit=40, remaining=39, reset=NOW + 1, concurrent=25):
     """A gate whose first answer has come."""
-    gate = Gate()
+    gate = RateLimiter()
     gate.send()
     gate.receive(
         answer(limit=limit, remaining=remaining, reset=reset, concurrent=concurrent)
@@ -139,7 +145,7 @@ def test_retry_after_is_a_number_or_a_date(text, seconds):
 
 def test_an_unknown_endpoint_gets_one_request():
     """Its headers have to be known before there are more."""
-    gate = Gate()
+    gate = RateLimiter()
 
     assert let_through(gate, NOW) == 1
     assert gate.wait(NOW) is None
@@ -153,7 +159,7 @@ def test_the_first_answer_opens_the_gate():
 
 def test_an_endpoint_without_limits_is_open():
     """A server that names no limit has none."""
-    gate = Gate()
+    gate = RateLimiter()
     gate.send()
     gate.receive(read({}, NOW))
 
@@ -162,7 +168,7 @@ def test_an_endpoint_without_limits_is_open():
 
 def test_an_endpoint_that_gave_no_answer_gets_one_request_again():
     """A dropped connection says nothing about limits, and must not close the gate."""
-    gate = Gate()
+    gate = RateLimiter()
     gate.send()
     gate.receive(None)
 
@@ -183,7 +189,7 @@ def test_no_more_are_under_way_than_the_server_allows():
 
 def test_the_budget_of_a_window_is_used_to_its_last_request():
     """The limit is kept at, not far below: 40 of 40 in the window, no 41st."""
-    gate = Gate()
+    gate = RateLimiter()
     sent = 0
     for remaining in reversed(range(40)):
         assert gate.wait(NOW) == 0
@@ -297,7 +303,7 @@ def test_an_answer_of_a_former_window_does_not_reopen_a_spent_one():
 @pytest.mark.parametrize("offset", [-30, 0, 30])
 def test_the_reset_is_by_the_clock_of_the_server(offset):
     """A server whose clock is wrong is waited for just as long."""
-    gate = Gate()
+    gate = RateLimiter()
     gate.send()
     gate.receive(
         answer(
@@ -347,7 +353,7 @@ def test_a_refusal_is_waited_out_until_the_reset():
 
 def test_the_reset_of_a_refusal_is_by_the_clock_of_the_server_too():
     """A reset that is an hour ahead by a clock that is an hour ahead is near."""
-    gate = Gate()
+    gate = RateLimiter()
     gate.send()
     refusal = answer(
         remaining=0, reset=NOW + 3612, Date=formatdate(NOW + 3600, usegmt=True)
@@ -381,7 +387,7 @@ def test_a_refusal_that_names_no_time_is_backed_off_from(said, monkeypatch):
     """Without a time to come, each refusal doubles the wait, with jitter."""
     monkeypatch.setattr(limits, "FIRST_DELAY", 1.0)
     monkeypatch.setattr(limits, "LONGEST_DELAY", 60.0)
-    gate = Gate()
+    gate = RateLimiter()
     waits: list[float] = []
     now = NOW
     for _ in range(9):
@@ -398,7 +404,7 @@ def test_refusals_that_come_together_are_one(monkeypatch):
     """Eight requests were under way; the limit is waited for once."""
     monkeypatch.setattr(limits, "FIRST_DELAY", 1.0)
     monkeypatch.setattr(limits, "LONGEST_DELAY", 60.0)
-    gate = Gate()
+    gate = RateLimiter()
     waits = [gate.close(read({}, NOW), NOW + number / 100) for number in range(8)]
 
     assert max(waits) == waits[0]
@@ -416,7 +422,7 @@ def test_a_success_ends_the_back_off(monkeypatch):
     """The next refusal starts with a short wait."""
     monkeypatch.setattr(limits, "FIRST_DELAY", 1.0)
     monkeypatch.setattr(limits, "LONGEST_DELAY", 60.0)
-    gate = Gate()
+    gate = RateLimiter()
     for _ in range(5):
         gate.close(read({}, NOW), NOW)
     gate.reopen()
@@ -459,7 +465,7 @@ def test_a_gate_never_stays_closed(steps):
     Resets that lie ahead by at most the minute that Sentry counts in, plus a clock
     that is wrong by an hour, must have passed after two hours.
     """
-    gate = Gate()
+    gate = RateLimiter()
     for sends, said, now in steps:
         if sends and gate.wait(now) == 0:
             gate.send()
@@ -475,7 +481,7 @@ def test_a_gate_never_stays_closed(steps):
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 30))
 def test_no_window_gets_more_than_its_limit(limit, seconds, concurrent):
     """A server that counts in fixed windows never has to refuse."""
-    gate = Gate()
+    gate = RateLimiter()
     counted: dict[float, int] = {}
     now = NOW
     for _ in range(200):
@@ -544,7 +550,7 @@ class Counting:
 
 def ask(server, latencies, width):
     """Ask a server for 40 windows, so many at once, as fast as a gate allows."""
-    gate = Gate()
+    gate = RateLimiter()
     under_way: list[tuple[float, int, Limits]] = []
     number = itertools.count()
     now, end = NOW, NOW + 40 * server.seconds

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import io
 import json
 import logging
 import threading
@@ -16,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from tap_sentry.fetching import Call, Fetcher
-from tap_sentry.listing import Listing, Page
-from tap_sentry.lookahead import Budget, LookAhead, Want
+from tap_sentry.api.budget import BufferBudget
+from tap_sentry.api.paged_list import Page, PagedList
+from tap_sentry.api.prefetch import Prefetch, Prefetcher
+from tap_sentry.api.scheduler import PendingRequest, RequestScheduler
 from tests.conftest import NOW, Output, catalog_of, run
 from tests.organization import Builder, generated
 from tests.simulator import TOKEN, Limit, SentrySimulator
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from concurrent.futures import Future
 
-    from tap_sentry.records import Row
+    from tap_sentry.records.bodies import Row
 
 #: Longer than any answer of the simulator takes.
 WAIT = timedelta(seconds=0.3)
@@ -124,6 +126,13 @@ def test_counts_of_teams_are_asked_for_ahead(streams: tuple[str, ...]) -> None:
     assert max(asked(simulator).values()) == 1
 
 
+def empty_response() -> requests.Response:
+    """A response whose body was read."""
+    response = requests.Response()
+    response.raw = io.BytesIO()
+    return response
+
+
 class Meeting:
     """Answers no request before so many are under way."""
 
@@ -134,20 +143,21 @@ class Meeting:
         """Wait for the others."""
         if request.url != "https://sentry.io/first":
             self.barrier.wait()
-        return requests.Response()
-
-    def validate_response(self, response: requests.Response) -> None:
-        """All is well."""
+        return empty_response()
 
 
 def test_calls_that_come_together_are_sent_together() -> None:
     """One thread that is idle does not keep others from being started."""
-    fetcher = Fetcher(4, logging.getLogger(__name__), contextlib.nullcontext)
-    source = Meeting(4)
+    fetcher = RequestScheduler(
+        4,
+        logging.getLogger(__name__),
+        send=Meeting(4).send,
+        waiting=contextlib.nullcontext,
+    )
 
     def submit(name: str) -> Future[bool]:
         request = requests.Request("GET", f"https://sentry.io/{name}").prepare()
-        return fetcher.submit(Call(source, name, request, lambda _: True))
+        return fetcher.submit(PendingRequest("s", name, request, lambda _: True))
 
     fetcher.result(submit("first"))
     futures = [submit(name) for name in "abcd"]
@@ -214,13 +224,13 @@ def test_lists_that_break_off_give_their_place_back(
     sentry: SentrySimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else, after some of them, nothing would be asked for ahead of time any more."""
-    budgets: list[Budget] = []
+    budgets: list[BufferBudget] = []
 
-    def budget(concurrency: int) -> Budget:
-        budgets.append(Budget(concurrency))
+    def budget(concurrency: int) -> BufferBudget:
+        budgets.append(BufferBudget(concurrency))
         return budgets[0]
 
-    monkeypatch.setattr("tap_sentry.fetching.Budget", budget)
+    monkeypatch.setattr("tap_sentry.api.scheduler.BufferBudget", budget)
     sentry.fault(403, times=None, when=lambda r: "user-feedback" in r.path)
     with sentry.served():
         read(sentry, 2)
@@ -238,29 +248,36 @@ class Pages:
         """Answer at once."""
         assert request.url
         self.asked.append(request.url.removeprefix("https://sentry.io/"))
-        return requests.Response()
+        return empty_response()
 
-    def validate_response(self, response: requests.Response) -> None:
-        """All is well."""
-
-    def ask(self, name: str, cursor: str | None, page_size: int) -> Call[Page]:
+    def ask(
+        self, name: str, cursor: str | None, page_size: int
+    ) -> PendingRequest[Page]:
         """The call for a page."""
         number = int(cursor or "0")
         following = str(number + 1) if number < 2 else None
         url = f"https://sentry.io/{name}{number}"
         request = requests.Request("GET", url).prepare()
-        return Call(self, name, request, lambda _: Page([], following, page_size))
+        return PendingRequest(
+            name, name, request, lambda _: Page([], following, page_size)
+        )
 
 
 def test_a_list_that_had_no_room_goes_on_when_there_is() -> None:
     """Its pages are there when it is needed, as if there had been room all along."""
-    fetcher = Fetcher(1, logging.getLogger(__name__), contextlib.nullcontext)
-    fetcher.budget.most_pages = 2
-    source, ahead = Pages(), LookAhead(fetcher.budget)
+    source = Pages()
+    fetcher = RequestScheduler(
+        1,
+        logging.getLogger(__name__),
+        send=source.send,
+        waiting=contextlib.nullcontext,
+    )
+    fetcher.budget.max_pages = 2
+    ahead = Prefetcher(fetcher.budget)
 
-    def want(name: str) -> Want:
+    def want(name: str) -> Prefetch:
         ask = functools.partial(source.ask, name)
-        return Want(name, lambda: Listing(fetcher, ask, page_sizes=(1,)))
+        return Prefetch(name, lambda: PagedList(fetcher, ask, page_sizes=(1,)))
 
     def wait_for(asked: set[str]) -> None:
         for _ in range(200):
@@ -289,7 +306,7 @@ def test_what_is_held_is_counted_as_it_is_in_memory(
         sizes.append(size)
         return Page(rows, cursor, size)
 
-    monkeypatch.setattr("tap_sentry.client.Page", page)
+    monkeypatch.setattr("tap_sentry.api.reader.Page", page)
     outputs = []
     for is_compressing in (False, True):
         simulator = SentrySimulator(

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tap_sentry import records
-from tap_sentry.fetching import TRIES
+from tap_sentry.api.scheduler import ATTEMPTS
+from tap_sentry.records import bodies
 from tests.conftest import NOW, catalog_of, run
 from tests.simulator import FLAVOURS, TOKEN, SentrySimulator
 from tests.streams import JURISDICTION, PUMP, STERNWARTE, at, told
@@ -286,7 +286,7 @@ def test_a_failure_that_is_no_json_is_not_sentrys(sync, sentry, caplog, status):
     sentry.fault(status, html=LOGIN, times=None, when=here)
     sync("project_users")
 
-    assert len(sentry.asked("projects/.*/telescope/users/")) == TRIES
+    assert len(sentry.asked("projects/.*/telescope/users/")) == ATTEMPTS
     assert told(
         caplog,
         "project_users skipped",
@@ -439,7 +439,7 @@ def test_a_server_that_fails_altogether_at_first_is_tried_as_often_as_any(
 ):
     """The fallback fails too, so nothing is known of either."""
     caplog.set_level(logging.INFO)
-    sentry.fault(500, times=TRIES, when=at("organizations/.*/issues/"))
+    sentry.fault(500, times=ATTEMPTS, when=at("organizations/.*/issues/"))
     sentry.fault(500, times=1, when=at("projects/.*/issues/"))
     output = sync("project_issues", projects=["telescope"])
 
@@ -495,16 +495,16 @@ def test_nine_is_read_without_a_line_that_frightens(caplog):
 @pytest.mark.parametrize("body", [b'{"a": 1}', b"3", b'"text"', b"[1, 2]", b"null"])
 def test_whole_json_of_another_shape_is_told_from_damage(body):
     """The one is for good, the other may pass."""
-    with pytest.raises(records.UnexpectedShapeError):
-        records.decode_rows(body)
+    with pytest.raises(bodies.UnexpectedShapeError):
+        bodies.decode_rows(body)
 
 
 @pytest.mark.parametrize("body", [b'[{"a": 1}, ', b"", b"<html>", b"[{'a': 1}]"])
 def test_damaged_json_is_of_no_shape(body):
     """It is asked for as often as anything that breaks off."""
-    with pytest.raises(records.DamagedBodyError) as caught:
-        records.decode_rows(body)
-    assert not isinstance(caught.value, records.UnexpectedShapeError)
+    with pytest.raises(bodies.DamagedBodyError) as caught:
+        bodies.decode_rows(body)
+    assert not isinstance(caught.value, bodies.UnexpectedShapeError)
 
 
 def test_an_endpoint_that_is_not_understood_is_given_up_once(sync, sentry, caplog):

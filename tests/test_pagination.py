@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import requests
 
-from tap_sentry.pagination import SentryPaginator, counts_rows, is_in_time, link
+from tap_sentry.api.pagination import counts_rows, is_in_time, link
+from tap_sentry.sync.paginator import SentryPaginator
 
 URL = "https://sentry.io/api/0/projects/acme/shop/events/?full=true&cursor="
 #: GlitchTip prints a Python set: braces and quotes around the whole header.

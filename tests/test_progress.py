@@ -24,9 +24,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from singer_sdk import metrics
 
-from tap_sentry import limits, summary
-from tap_sentry.meters import StreamCounter
-from tap_sentry.summary import Line
+from tap_sentry.api import rate_limits as limits
+from tap_sentry.cli import summary
+from tap_sentry.cli.summary import StreamSummary
+from tap_sentry.sync.metrics import StreamCounter
 from tests.conftest import catalog_of
 from tests.simulator import TOKEN, Token
 from tests.soak import Faulty
@@ -351,7 +352,7 @@ def test_nothing_is_drawn_where_nobody_looks(sentry, tmp_path):
     }
     logged = [part for part in said.splitlines() if not part.startswith("import time:")]
 
-    assert "tap_sentry.summary" in loaded
+    assert "tap_sentry.cli.summary" in loaded
     assert not {name for name in loaded if name.split(".")[0] == "rich"}
     assert "tap_sentry.progress" not in loaded
     assert all(re.match(r"20\d\d-\d\d-\d\d .* \| ", part) for part in logged)
@@ -511,7 +512,7 @@ def test_a_slice_that_fails_is_not_done():
 
 def test_a_gate_tells_for_how_long_it_held_requests_back():
     """From the first that waited to the first that went on, as often as it did so."""
-    gate = limits.Gate()
+    gate = limits.RateLimiter()
     for now, wait in ((10, 0.0), (20, 5.0), (22, 3.0), (25, 0.0), (30, 2.0)):
         gate.note(wait, now)
 
@@ -538,8 +539,10 @@ def test_durations_are_told_as_people_do(seconds, text):
 
 
 def test_a_line_says_no_more_than_there_is_to_say():
-    line = Line("projects", None, 1, 0.4, 0.0, "", is_open=False)
-    full = Line("projects", 1200, 2000, 75, 0.0, "3 of 9 projects", is_open=True)
+    line = StreamSummary("projects", None, 1, 0.4, 0.0, "", is_open=False)
+    full = StreamSummary(
+        "projects", 1200, 2000, 75, 0.0, "3 of 9 projects", is_open=True
+    )
 
     assert str(line) == "projects: no records read with 1 request"
     assert str(full) == (

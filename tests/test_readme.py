@@ -341,7 +341,7 @@ def test_the_table_at_the_end_has_the_columns_that_the_readme_shows(sentry, desk
 def test_the_settings_that_are_shown_are_right(block):
     """Those of a file."""
     config = json.loads(block.text.replace("sntryu_…", TOKEN))
-    found = TapSentry(config=config).settings
+    found = TapSentry(config=config).run.settings
 
     assert found.organizations == ("acme", "globex")
 

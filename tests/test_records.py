@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from singer_sdk import typing as th
 
-from tap_sentry import records
-from tap_sentry.records import DamagedBodyError, Projection, clean, epoch_to_text
-from tap_sentry.schemas import ANY_OBJECT, ANY_OBJECTS, STRINGS
+from tap_sentry.records import bodies, columns
+from tap_sentry.records.bodies import DamagedBodyError, clean
+from tap_sentry.records.columns import Projection, epoch_to_text
+from tap_sentry.streams.columns import ANY_OBJECT, ANY_OBJECTS, STRINGS
 
 REPLACED = "\N{REPLACEMENT CHARACTER}"
 quick = settings(deadline=None, max_examples=50)
@@ -38,7 +39,7 @@ def encoded(row):
 
 def projected(body, renamed=None):
     """What becomes of the first object of a body."""
-    rows = records.decode_rows(body.encode())
+    rows = bodies.decode_rows(body.encode())
     return encoded(Projection(SCHEMA, renamed or {})(rows[0]))
 
 
@@ -141,11 +142,11 @@ def test_whole_numbers_are_whole(sent, kept):
 )
 def test_numbers_are_finite(sent, kept):
     """No loader stores NaN or an infinity, not even one sent as text."""
-    (row,) = records.decode_rows(f'[{{"number": {sent}}}]'.encode())
+    (row,) = bodies.decode_rows(f'[{{"number": {sent}}}]'.encode())
     projection = Projection(SCHEMA, {})
 
     # Before it is encoded, which would make null of NaN too.
-    assert records.decoded(projection(row)) == {"number": kept}
+    assert bodies.decode_values(projection(row)) == {"number": kept}
 
 
 @pytest.mark.parametrize(
@@ -251,7 +252,7 @@ def test_other_names_of_a_column_are_mapped_to_it():
 )
 def test_the_schema_tells_the_kind_of_a_column(schema, kind):
     """Null is no kind; a format is one."""
-    assert kind == records.kind(schema)
+    assert kind == columns.type_name(schema)
 
 
 # Bodies -------------------------------------------------------------------------------
@@ -259,19 +260,19 @@ def test_the_schema_tells_the_kind_of_a_column(schema, kind):
 
 def test_a_body_is_decoded_one_level_deep():
     """Values stay as they were sent, to the byte, until they are needed."""
-    (row,) = records.decode_rows(b'[{"a": {"b":  1.50}}]')
+    (row,) = bodies.decode_rows(b'[{"a": {"b":  1.50}}]')
 
     assert bytes(row["a"]) == b'{"b":  1.50}'
-    assert records.value(row["a"]) == {"b": 1.5}
-    assert records.decoded(row) == {"a": {"b": 1.5}}
+    assert bodies.decode_value(row["a"]) == {"b": 1.5}
+    assert bodies.decode_values(row) == {"a": {"b": 1.5}}
 
 
 @pytest.mark.parametrize("odd", [b"null", b'"text"', b"5", b"[]", b'["\\u0000"]'])
 def test_what_stands_among_objects_and_is_none_costs_no_other(odd):
     """It is an object without anything, which the tap leaves out and tells of."""
-    rows = records.decode_rows(b'[{"a": 1}, %s, {"a": 2}]' % odd)
+    rows = bodies.decode_rows(b'[{"a": 1}, %s, {"a": 2}]' % odd)
 
-    assert [*map(records.decoded, rows)] == [{"a": 1}, {}, {"a": 2}]
+    assert [*map(bodies.decode_values, rows)] == [{"a": 1}, {}, {"a": 2}]
 
 
 @pytest.mark.parametrize(
@@ -286,21 +287,21 @@ def test_what_stands_among_objects_and_is_none_costs_no_other(odd):
 def test_a_body_that_is_no_list_of_objects_is_damaged(body):
     """It has to be asked for again, and never becomes records."""
     with pytest.raises(DamagedBodyError):
-        records.decode_rows(body)
+        bodies.decode_rows(body)
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"null", b'"a"', b'{"a": 1'])
 def test_a_body_that_is_no_object_is_damaged(body):
     """The same for one object."""
     with pytest.raises(DamagedBodyError):
-        records.decode_row(body)
+        bodies.decode_row(body)
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"nul", b"<html>", b"[1,"])
 def test_a_body_that_is_no_json_is_damaged(body):
     """The same for anything else."""
     with pytest.raises(DamagedBodyError):
-        records.decode_any(body)
+        bodies.decode_any(body)
 
 
 @pytest.mark.parametrize(
@@ -323,7 +324,7 @@ def test_a_body_that_is_no_json_is_damaged(body):
 )
 def test_a_whole_body_with_unstorable_text_is_not_damaged(body, rows):
     """What no loader stores is replaced, in keys and deep inside too."""
-    assert rows == [encoded(row) for row in records.decode_rows(body)]
+    assert rows == [encoded(row) for row in bodies.decode_rows(body)]
 
 
 @pytest.mark.parametrize(
@@ -342,7 +343,7 @@ def test_large_numbers_keep_their_digits(digits):
 def test_a_body_that_is_nested_too_deep_is_damaged(body):
     """It ends in an error of ours, not in one of the interpreter."""
     with pytest.raises(DamagedBodyError):
-        records.decode_rows(body)
+        bodies.decode_rows(body)
 
 
 texts = st.text(max_size=4)
@@ -359,7 +360,7 @@ json_values = st.recursive(
 @given(st.lists(st.dictionaries(texts, json_values, max_size=2), max_size=2))
 def test_every_list_of_objects_is_read_and_can_be_written(rows):
     """Whatever Python calls JSON comes out as JSON that is valid and storable."""
-    found = [encoded(row) for row in records.decode_rows(json.dumps(rows).encode())]
+    found = [encoded(row) for row in bodies.decode_rows(json.dumps(rows).encode())]
 
     assert found == clean(json.loads(json.dumps(rows)))
     assert "\\u0000" not in json.dumps(found)
@@ -403,24 +404,28 @@ def test_cleaned_text_can_be_stored(text):
 
 def test_the_fields_of_an_object_are_those_that_are_not_null():
     """Anything but an object has no fields."""
-    row = records.decode_row(b'{"a": {"b": 1, "c": null}, "d": [1], "e": null}')
+    row = bodies.decode_row(b'{"a": {"b": 1, "c": null}, "d": [1], "e": null}')
 
-    assert {name: bytes(raw) for name, raw in records.fields(row["a"]).items()} == {
-        "b": b"1"
-    }
-    assert records.fields(row["d"]) == {}
-    assert records.fields(row["e"]) == {}
-    assert records.fields(None) == {}
+    assert {
+        name: bytes(raw) for name, raw in bodies.object_fields(row["a"]).items()
+    } == {"b": b"1"}
+    assert bodies.object_fields(row["d"]) == {}
+    assert bodies.object_fields(row["e"]) == {}
+    assert bodies.object_fields(None) == {}
 
 
 def test_the_items_of_an_array_are_its_values():
     """Anything but an array has no items."""
-    row = records.decode_row(b'{"a": [1, "b", null], "c": {"d": 1}, "e": null}')
+    row = bodies.decode_row(b'{"a": [1, "b", null], "c": {"d": 1}, "e": null}')
 
-    assert [bytes(raw) for raw in records.items(row["a"])] == [b"1", b'"b"', b"null"]
-    assert records.items(row["c"]) == []
-    assert records.items(row["e"]) == []
-    assert records.items(None) == []
+    assert [bytes(raw) for raw in bodies.array_items(row["a"])] == [
+        b"1",
+        b'"b"',
+        b"null",
+    ]
+    assert bodies.array_items(row["c"]) == []
+    assert bodies.array_items(row["e"]) == []
+    assert bodies.array_items(None) == []
 
 
 # Dates from seconds -------------------------------------------------------------------

@@ -123,12 +123,12 @@ def test_the_token_is_nowhere_in_the_log_or_the_output(sentry, caplog, end):
 #: Runs the command with a defect in it.
 DEFECT = """
 import sys
-from tap_sentry import pagination
-from tap_sentry.tap import TapSentry
+from tap_sentry.api import pagination
+from tap_sentry.cli.command import TapCommand
 def link(response, rel):
     raise ZeroDivisionError(response.request.url)
 pagination.link = link
-TapSentry.cli()
+TapCommand.cli()
 """
 
 
@@ -177,9 +177,9 @@ def test_what_stands_for_the_token_does_not_show_it(sentry):
     """Where a debugger or an error prints the objects of a run."""
     tap = TapSentry(config={"auth_token": SECRET, "api_url": sentry.url})
 
-    assert HALF not in repr(tap.settings)
-    assert HALF not in repr(tap.authenticator)
-    assert HALF not in repr(tap.session.headers)
+    assert HALF not in repr(tap.run.settings)
+    assert HALF not in repr(tap.run.client.authenticator)
+    assert HALF not in repr(tap.run.client.session.headers)
 
 
 # Where it is sent ---------------------------------------------------------------------

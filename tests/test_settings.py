@@ -15,7 +15,10 @@ import yaml  # type: ignore[import-untyped] # the SDK brings it, without its typ
 from click.testing import CliRunner
 
 from tap_sentry import settings
-from tap_sentry.settings import SETTINGS, BadSettings, Names, name_in_url, resolve
+from tap_sentry.cli.command import TapCommand
+from tap_sentry.cli.execution import Execution
+from tap_sentry.settings import SETTINGS, BadSettings, Names, resolve
+from tap_sentry.settings.names import name_in_url
 from tap_sentry.streams import STREAMS
 from tap_sentry.tap import TapSentry
 from tests.conftest import NOW, catalog_of
@@ -367,7 +370,7 @@ def command(sentry, tmp_path, monkeypatch, caplog):
         file = tmp_path / "config.json"
         file.write_text(json.dumps(config), encoding="utf-8")
         result = CliRunner().invoke(
-            TapSentry.get_singer_command(),
+            TapCommand.get_singer_command(),
             ["--config", str(file), *arguments],
             env=environment,
         )
@@ -411,7 +414,7 @@ def test_a_missing_token_is_told(command, sentry):
 def test_a_wrong_setting_is_told_in_a_line(command, sentry, monkeypatch, wrong, said):
     """The run ends with 1 before anything is asked or written; a line names why."""
     # A setting that is let through, such as no request at once, might never end.
-    monkeypatch.setattr(TapSentry, "run", lambda *_: 0)
+    monkeypatch.setattr(Execution, "run", lambda *_: 0)
     exit_code, lines, everything = command({"auth_token": SECRET, **wrong})
 
     assert exit_code == 1
@@ -644,7 +647,7 @@ def test_switches_of_the_environment_may_be_written_in_many_ways(
     command, monkeypatch, value
 ):
     """All those that the SDK reads, and their opposites."""
-    monkeypatch.setattr(TapSentry, "run", lambda *_: 0)
+    monkeypatch.setattr(Execution, "run", lambda *_: 0)
     exit_code, lines, _ = command(
         {"auth_token": SECRET}, "--config", "ENV", TAP_SENTRY_STRICT=value
     )

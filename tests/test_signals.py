@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tap_sentry.tap import TapSentry
+from tap_sentry.cli.command import TapCommand
 from tests.conftest import catalog_of
 from tests.simulator import TOKEN
 from tests.soak import Faulty, Run, quicken, sync
@@ -191,10 +191,10 @@ def writer_of(fifo: str) -> int:
 
 def test_a_signal_ends_a_tap_between_start_and_run(monkeypatch):
     """As long as the SDK sees to signals: its own handler would end with 0."""
-    monkeypatch.setattr(TapSentry, "load_state", lambda *_: os.kill(os.getpid(), 15))
+    monkeypatch.setattr(TapCommand, "load_state", lambda *_: os.kill(os.getpid(), 15))
 
     with pytest.raises(SystemExit) as ended:
-        TapSentry(config={"auth_token": TOKEN}, state={"bookmarks": {}})
+        TapCommand(config={"auth_token": TOKEN}, state={"bookmarks": {}})
 
     assert ended.value.code == 128 + signal.SIGTERM
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tap_sentry.state import Bookmarks, Scan, load, plan
+from tap_sentry.sync.state import Bookmarks, Scan, load, plan
 from tap_sentry.windows import BEGINNING, Window
 
 HOUR = timedelta(hours=1)

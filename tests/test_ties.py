@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tap_sentry import ties
-from tap_sentry.ties import Place
+from tap_sentry.api import ties
+from tap_sentry.api.ties import Place
 from tests import hot
 from tests.conftest import NOW
 from tests.organization import Builder, Entries

@@ -1,6 +1,6 @@
 """What the tap extracts: one stream per report of Sentry."""
 
-from tap_sentry.client import SentryStream
+from tap_sentry.streams.base import SentryStream
 from tap_sentry.streams.events import (
     IssueEventEntries,
     IssueEvents,

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING
 
 from singer_sdk import typing as th
 
-from tap_sentry.schemas import ENTRY_COLUMNS, EVENT_COLUMNS, EVENT_NAMES
-from tap_sentry.state import Scan
+from tap_sentry.streams.columns import ENTRY_COLUMNS, EVENT_COLUMNS, EVENT_NAMES
 from tap_sentry.streams.issues import ProjectIssues
 from tap_sentry.streams.projects import OrganizationProjects
-from tap_sentry.windowed import WindowedStream, instant_of
+from tap_sentry.streams.windowed import WindowedStream, instant_of
+from tap_sentry.sync.state import Scan
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Sequence
 
-    from tap_sentry.client import Context
-    from tap_sentry.lookahead import Want
-    from tap_sentry.records import Row
+    from tap_sentry.api.prefetch import Prefetch
+    from tap_sentry.records.bodies import Row
+    from tap_sentry.streams.base import Context
 
 
 class ProjectEvents(WindowedStream):
@@ -45,7 +45,7 @@ class ProjectEvents(WindowedStream):
     @functools.cached_property
     def issues(self) -> ProjectIssues | None:
         """The issues, if the events of each of them are read too."""
-        issues = self.tap.stream(ProjectIssues)
+        issues = self.sibling(ProjectIssues)
         return issues if issues.has_selected_descendents else None
 
     def records_of(self, row: Row, context: Context) -> Iterable[Row]:
@@ -93,6 +93,7 @@ class IssueEvents(WindowedStream):
     renamed = EVENT_NAMES
     # The events of `project_events` again, by issue.
     selected_by_default = False
+    parent: ProjectIssues
     schema = th.PropertiesList(
         th.Property("organization_id", th.StringType, required=True),
         th.Property("project_id", th.StringType, required=True),
@@ -101,21 +102,20 @@ class IssueEvents(WindowedStream):
     ).to_dict()
 
     @functools.cached_property
-    def keeps_state(self) -> bool:
+    def saves_state(self) -> bool:
         """A run for some issues only leaves the bookmarks alone."""
-        return super().keeps_state and not self.tap.settings.issue_ids
+        return super().saves_state and not self.run.settings.issue_ids
 
     def walk(
         self, context: Context, scan: Scan, *, keeps: bool
     ) -> Generator[Row, None, bool]:
         """The events of one issue after the other, by ascending id."""
         is_complete = True
-        issues = self.tap.stream(ProjectIssues)
-        for issue in issues.ids_of(context, scan.window):
+        for issue in self.parent.ids_of(context, scan.window):
             if scan.issue is not None and issue < scan.issue:
                 continue
             one = {**context, "issue_id": str(issue)}
-            with self.skipping(one) as outcome:
+            with self.reading(one) as outcome:
                 yield from super().walk(one, scan.of_issue(issue), keeps=keeps)
             # The state stays at the first issue that has to be tried again.
             is_complete = is_complete and outcome.is_final
@@ -123,7 +123,7 @@ class IssueEvents(WindowedStream):
             self.progress(context, Scan(scan.window, issue=issue + 1), keeps=keeps)
         return is_complete
 
-    def wants(self, context: Context) -> Iterator[Want | None]:
+    def prefetches(self, context: Context) -> Iterator[Prefetch | None]:
         """Nothing of its own: the stream of the issues knows them."""
         del context
         return iter(())

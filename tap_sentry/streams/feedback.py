@@ -4,9 +4,9 @@ from typing import ClassVar
 
 from singer_sdk import typing as th
 
-from tap_sentry.schemas import ANY_OBJECT
+from tap_sentry.streams.columns import ANY_OBJECT
 from tap_sentry.streams.projects import OrganizationProjects
-from tap_sentry.windowed import WindowedStream
+from tap_sentry.streams.windowed import WindowedStream
 
 
 class ProjectFeedback(WindowedStream):

@@ -11,16 +11,15 @@ from singer_sdk import typing as th
 from singer_sdk.exceptions import (
     AbortedSyncFailedException,
     AbortedSyncPausedException,
-    SkippableAPIError,
 )
 
-from tap_sentry import errors, records
-from tap_sentry.errors import PASSING, SKIPPED
-from tap_sentry.named import id_and_slug
-from tap_sentry.schemas import ANY_OBJECT, ANY_OBJECTS
-from tap_sentry.state import Scan
+from tap_sentry.api import errors
+from tap_sentry.records import bodies
+from tap_sentry.streams.columns import ANY_OBJECT, ANY_OBJECTS
 from tap_sentry.streams.projects import OrganizationProjects
-from tap_sentry.windowed import WindowedStream, instant_of
+from tap_sentry.streams.windowed import WindowedStream, instant_of
+from tap_sentry.sync.directory import id_and_slug
+from tap_sentry.sync.state import Scan
 from tap_sentry.windows import BEGINNING, Window, to_text
 
 if TYPE_CHECKING:
@@ -28,12 +27,13 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     import requests
+    from singer_sdk import Tap
 
-    from tap_sentry.client import Context
-    from tap_sentry.listing import Listing, Page
-    from tap_sentry.lookahead import Want
-    from tap_sentry.records import Row
-    from tap_sentry.tap import TapSentry
+    from tap_sentry.api.paged_list import Page, PagedList
+    from tap_sentry.api.prefetch import Prefetch
+    from tap_sentry.records.bodies import Row
+    from tap_sentry.run import Run
+    from tap_sentry.streams.base import Context
 
 
 class ProjectIssues(WindowedStream):
@@ -104,9 +104,9 @@ class ProjectIssues(WindowedStream):
         th.Property("matchingEventEnvironment", th.StringType),
     ).to_dict()
 
-    def __init__(self, tap: TapSentry) -> None:
+    def __init__(self, tap: Tap, run: Run) -> None:
         """Keep what was listed of one project for the streams of its issues' events."""
-        super().__init__(tap)
+        super().__init__(tap, run)
         self._listed: dict[object, set[int]] = {}
         #: The issues that the events of a project name, with the newest of their dates.
         self._named: dict[object, dict[int, datetime]] = {}
@@ -126,7 +126,7 @@ class ProjectIssues(WindowedStream):
         self._failure = None
         if self.selected:
             yield from super().get_records(context)
-        if isinstance(self._failure, PASSING):
+        if isinstance(self._failure, errors.TransientError):
             self._unread.add((context or {}).get("organization_id"))
         for child in self.child_streams:
             if child.selected:
@@ -147,22 +147,22 @@ class ProjectIssues(WindowedStream):
         """What there is to read: the issues with new events, at times all of them."""
         scans = super().scans(context)
         if scans and self.is_refresh_due(str(context["organization_id"])):
-            start = self.tap.settings.start or BEGINNING
+            start = self.run.settings.start or BEGINNING
             return [Scan(Window(start, scans[-1].window.end))]
         return scans
 
     def is_refresh_due(self, organization: str) -> bool:
         """Whether all issues are to be read, for changes that are no events."""
-        settings = self.tap.settings
-        last = self.tap.bookmarks.refreshed(self.name, organization)
+        settings = self.run.settings
+        last = self.run.bookmarks.refreshed(self.name, organization)
         return last is None or settings.end - last >= settings.issue_refresh
 
-    def organization_is_done(self, organization: str) -> None:
+    def on_organization_synced(self, organization: str) -> None:
         """Keep when all issues of an organization were read."""
         is_read = self.selected and organization not in self._unread
-        if is_read and self.keeps_state and self.is_refresh_due(organization):
-            end = self.tap.settings.end
-            self.tap.bookmarks.refresh(self.name, organization, end)
+        if is_read and self.saves_state and self.is_refresh_due(organization):
+            end = self.run.settings.end
+            self.run.bookmarks.refresh(self.name, organization, end)
 
     def walk(
         self, context: Context, scan: Scan, *, keeps: bool
@@ -182,7 +182,7 @@ class ProjectIssues(WindowedStream):
     @property
     def is_cut_by_window(self) -> bool:
         """Whether the server lists just the issues with events in a window."""
-        return self.current_path == self.path
+        return self.reader.current_path == self.path
 
     def listed(self, context: Context, window: Window) -> Iterator[Row]:
         """The issues that the server lists for a window, each once."""
@@ -192,16 +192,16 @@ class ProjectIssues(WindowedStream):
         want = functools.partial(self.window_want, context, window)
         pages = 0
         try:
-            for page in self.pages(context, want):
+            for page in self.reader.pages(context, want):
                 yield from self.unknown(page, found)
                 pages += 1
-                self.tap.checkpoint()
+                self.run.checkpoint()
             if pages > 1:
                 # An issue with a new event goes from a page to come to one before.
                 want = functools.partial(self.window_want, context, window, found)
-                for page in self.pages(context, want):
+                for page in self.reader.pages(context, want):
                     yield from self.unknown(page, found)
-        except SKIPPED as error:
+        except errors.SKIPPABLE_ERRORS as error:
             # The children need not ask for it once more.
             self._failure = error
             raise
@@ -210,24 +210,24 @@ class ProjectIssues(WindowedStream):
     def unknown(self, page: Page, found: set[int]) -> Iterator[Row]:
         """The issues of a page that were not found yet."""
         for row in page.rows:
-            key = int(records.value(row["id"]))
+            key = int(bodies.decode_value(row["id"]))
             if key not in found:
                 found.add(key)
                 yield row
 
     def window_want(
         self, context: Context, window: Window, found: set[int] | None = None
-    ) -> Want:
+    ) -> Prefetch:
         """The list for a window; its head once more, if all of it is `found`."""
         make = functools.partial(self.window_listing, context, window, found)
         key = self.list_key(context, window) if found is None else "head"
-        return self.want(context, make, part=key)
+        return self.reader.prefetch(context, make, part=key)
 
     def window_listing(
         self, context: Context, window: Window, found: set[int] | None = None
-    ) -> Listing:
+    ) -> PagedList:
         """The pages of the list for a window; up to one of which all is `found`."""
-        query = {"query": self.tap.settings.issue_query}
+        query = {"query": self.run.settings.issue_query}
         if self.is_cut_by_window:
             query |= {
                 "project": context["project_id"],
@@ -236,7 +236,7 @@ class ProjectIssues(WindowedStream):
             }
 
         def is_known(page: Page) -> bool:
-            ids = {int(records.value(row["id"])) for row in page.rows}
+            ids = {int(bodies.decode_value(row["id"])) for row in page.rows}
             return found is not None and ids <= found
 
         def is_older(page: Page) -> bool:
@@ -246,10 +246,14 @@ class ProjectIssues(WindowedStream):
             )
 
         if found is not None:
-            return self.listing(context, query, is_last=is_known, page_sizes=HEAD)
+            return self.reader.paged_list(
+                context, query, is_last=is_known, page_sizes=HEAD
+            )
         # The children walk every issue: `lastSeen` can be older than the newest event.
         is_whole = self.is_cut_by_window or self.has_selected_descendents
-        return self.listing(context, query, is_last=None if is_whole else is_older)
+        return self.reader.paged_list(
+            context, query, is_last=None if is_whole else is_older
+        )
 
     def list_key(self, context: Context, window: Window) -> Hashable:
         """What a list is known by: its project, and its window if it has one."""
@@ -258,7 +262,7 @@ class ProjectIssues(WindowedStream):
 
     def ids_of(self, context: Context, window: Window) -> list[int]:
         """The issues whose events are to be read, by ascending id."""
-        wanted = {int(issue) for issue in self.tap.settings.issue_ids}
+        wanted = {int(issue) for issue in self.run.settings.issue_ids}
         if wanted and self.can_look_up:
             return sorted(self.looked_up.get(str(context["project_id"]), ()))
         if self.list_key(context, window) not in self._listed:
@@ -281,14 +285,14 @@ class ProjectIssues(WindowedStream):
         An issue that has just got its events may stand on no page of the list yet. With
         an `issue_query` it may be missing for good reason.
         """
-        if self.tap.settings.issue_query:
+        if self.run.settings.issue_query:
             return set()
         named = self._named.get(context["project_id"], {})
         return {issue for issue, date in named.items() if not window.is_after(date)}
 
     # Looking ahead --------------------------------------------------------------------
 
-    def wants(self, context: Context) -> Iterator[Want | None]:
+    def prefetches(self, context: Context) -> Iterator[Prefetch | None]:
         """The list of issues; then, once it is there, the events of each issue."""
         windows = [scan.window for scan in self.scans(context)] if self.selected else []
         children = [child for child in self.child_streams if child.selected]
@@ -298,16 +302,16 @@ class ProjectIssues(WindowedStream):
             if isinstance(child, WindowedStream)
             for scan in child.scans(context)[:1]
         ]
-        if not self.tap.settings.issue_ids:
+        if not self.run.settings.issue_ids:
             windows += [scan.window for _, scan in scans]
         for window in windows:
             yield self.window_want(context, window)
         for child, scan in scans:
             part = self.list_key(context, scan.window)
-            key = self.want(context, part=part).key
+            key = self.reader.prefetch(context, part=part).key
             while (
                 ids := self.known_ids(context, part, key)
-            ) is None or child.is_unproven:
+            ) is None or child.reader.is_unverified:
                 yield None
             for issue in ids:
                 if scan.issue is None or issue >= scan.issue:
@@ -321,7 +325,7 @@ class ProjectIssues(WindowedStream):
 
         From a list that was read, or from one that was asked for ahead of time.
         """
-        if self.tap.settings.issue_ids:
+        if self.run.settings.issue_ids:
             # Looked up when the first child asks for them.
             known: dict[str, list[int]] | None = self.__dict__.get("looked_up")
             if known is None:
@@ -329,10 +333,10 @@ class ProjectIssues(WindowedStream):
             return sorted(known.get(str(context["project_id"]), ()))
         if part in self._listed:
             return sorted(self._listed[part])
-        rows = self.tap.ahead.peek(key)
+        rows = self.run.client.prefetcher.peek(key)
         if rows is None:
             return None
-        return sorted({int(records.value(row["id"])) for row in rows})
+        return sorted({int(bodies.decode_value(row["id"])) for row in rows})
 
     # Single issues --------------------------------------------------------------------
 
@@ -342,29 +346,31 @@ class ProjectIssues(WindowedStream):
         found: dict[str, list[int]] = {}
         projects = {
             id_and_slug(row)[0]
-            for organization in self.tap.organization_ids
-            for row in self.tap.stream(OrganizationProjects).rows_of(organization)
+            for organization in self.run.directory.ids("organization")
+            for row in self.run.directory.rows(
+                "project", {"organization_id": organization}
+            )
         }
         stream = next(
             child
             for child in self.child_streams
             if isinstance(child, WindowedStream) and child.selected
         )
-        for issue in dict.fromkeys(self.tap.settings.issue_ids):
+        for issue in dict.fromkeys(self.run.settings.issue_ids):
             one = {"issue_id": issue}
             try:
                 row = self.look_up(issue)
             except errors.ForbiddenError as error:
-                self.tap.access.refused(stream, one, error)
-            except (SkippableAPIError, *PASSING) as error:
-                self.tap.skip(stream, one, errors.reason(error))
+                self.run.parts.deny(stream.name, one, error)
+            except (errors.RejectedError, errors.TransientError) as error:
+                self.run.parts.skip(stream.name, one, str(error))
             else:
-                project = str((records.value(row.get("project")) or {}).get("id"))
+                project = str((bodies.decode_value(row.get("project")) or {}).get("id"))
                 if project in projects:
                     found.setdefault(project, []).append(int(issue))
                 else:
                     reason = "it is of a project that this run does not read"
-                    self.tap.skip(stream, one, reason)
+                    self.run.parts.skip(stream.name, one, reason)
         return found
 
     @functools.cached_property
@@ -382,35 +388,35 @@ class ProjectIssues(WindowedStream):
         Raises:
             ForbiddenError: If it is refused.
             MissingEndpointError: If this server cannot look up an issue.
-            SkippableAPIError: If there is no such issue.
+            errors.RejectedError: If there is no such issue.
         """
-        missing: Exception = SkippableAPIError(
+        missing: Exception = errors.RejectedError(
             "there is no such issue in the organizations of this run"
         )
         one = {"issue_id": issue}
         try:
-            for organization in self.tap.organization_ids:
+            for organization in self.run.directory.ids("organization"):
                 context = {"organization_id": organization, **one}
                 try:
-                    return self.one(
+                    return self.fetch_row(
                         "/organizations/{organization}/issues/{issue}/", context
                     )
-                except SkippableAPIError:
+                except errors.RejectedError:
                     continue
                 except errors.ForbiddenError as error:
                     missing = error
         except errors.MissingEndpointError:
             # As old servers do it, whatever the organization.
-            return self.one("/issues/{issue}/", one)
+            return self.fetch_row("/issues/{issue}/", one)
         raise missing
 
     # What servers do otherwise --------------------------------------------------------
 
-    def straighten(self, sent: Row, row: Row) -> Row:
+    def normalize(self, sent: Row, row: Row) -> Row:
         """Give an issue the values of its whole life, not those of the window."""
-        if not str(records.value(row.get("id"))).isdecimal():
+        if not str(bodies.decode_value(row.get("id"))).isdecimal():
             row["id"] = None
-        lifetime = records.fields(sent.get("lifetime"))
+        lifetime = bodies.object_fields(sent.get("lifetime"))
         return row | self.project(
             {name: lifetime[name] for name in LIFETIME if name in lifetime}
         )

@@ -1,4 +1,7 @@
-"""Streams of the heading *Organizations* in Sentry's API reference."""
+"""Organizations and their repositories.
+
+Heading *Organizations* of Sentry's API reference.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +9,21 @@ import functools
 from typing import TYPE_CHECKING, ClassVar
 
 from singer_sdk import typing as th
-from singer_sdk.exceptions import FatalAPIError, SkippableAPIError
 
-from tap_sentry import errors
-from tap_sentry.client import SentryStream
-from tap_sentry.named import id_and_slug
-from tap_sentry.schemas import ANY_OBJECT, ANY_OBJECTS, STRINGS
+from tap_sentry.api import errors
+from tap_sentry.streams.base import SentryStream
+from tap_sentry.streams.columns import ANY_OBJECT, ANY_OBJECTS, STRINGS
+from tap_sentry.streams.parents import ParentStream
+from tap_sentry.sync.directory import id_and_slug
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from tap_sentry.client import Context
-    from tap_sentry.records import Row
+    from tap_sentry.records.bodies import Row
+    from tap_sentry.streams.base import Context
 
 
-class Organizations(SentryStream):
+class Organizations(ParentStream):
     """An organization that the token can see.
 
     https://docs.sentry.io/api/users/list-your-organizations/
@@ -31,6 +34,7 @@ class Organizations(SentryStream):
     primary_keys = ("id",)
     scopes = ("org:read",)
     is_essential = True
+    kind = "organization"
     schema = th.PropertiesList(
         th.Property("id", th.StringType, required=True),
         th.Property("slug", th.StringType),
@@ -53,35 +57,21 @@ class Organizations(SentryStream):
         th.Property("disableNewVisibilityFeatures", th.BooleanType),
     ).to_dict()
 
-    def get_records(self, context: Context | None) -> Iterable[Row]:
-        """The organizations that the settings name, else all that are listed."""
-        with self.skipping(context):
-            rows = self.all_rows
-            self.tap.check_names([id_and_slug(row)[0] for row in rows])
-            contexts = [self.get_child_context(row, None) for row in rows]
-            with self.tap.ahead.over(map(self.child_wants, contexts)) as done:
-                for row in rows:
-                    yield row
-                    self.tap.access.organization_is_done()
-                    done()
-
-    @functools.cached_property
-    def all_rows(self) -> list[Row]:
-        """The organizations, read once in a run.
+    def read_all(self, context: Context | None) -> list[Row]:
+        """Read the organizations that the setting names, else all that are listed.
 
         Raises:
-            FatalAPIError: If one that was asked for cannot be read, or there is none.
+            FatalError: If one that is named cannot be read, or there is none.
         """
-        names = self.tap.settings.organizations
+        del context
+        names = self.run.settings.organizations
         rows = list(self.named(names)) if names else self.listed
         if not rows:
             msg = (
                 "The token lists no organizations (tokens of integrations never do): "
                 "name them in the setting organizations"
             )
-            raise FatalAPIError(msg)
-        for row in rows:
-            self.tap.knows("organization", *id_and_slug(row))
+            raise errors.FatalError(msg)
         return rows
 
     @functools.cached_property
@@ -90,47 +80,47 @@ class Organizations(SentryStream):
         return list(self.rows(None))
 
     def named(self, names: Iterable[str]) -> Iterator[Row]:
-        """The organizations of these slugs or ids, each once.
+        """Yield the organizations of these slugs or ids, each once.
 
         Raises:
-            FatalAPIError: If there is no such organization.
+            FatalError: If one does not exist.
         """
         seen = set()
         for name in names:
-            row = self.found(name)
+            try:
+                row = self.look_up(name)
+            except (errors.RejectedError, errors.MissingEndpointError) as error:
+                msg = (
+                    f"The setting organizations names {name}, which cannot be read: "
+                    f"{error}"
+                )
+                raise errors.FatalError(msg) from None
             if (key := id_and_slug(row)[0]) not in seen:
                 seen.add(key)
                 yield row
 
-    def found(self, name: str) -> Row:
-        """One organization by its slug or id.
+    def look_up(self, name: str) -> Row:
+        """Return one organization by its slug or id.
 
         Raises:
-            FatalAPIError: If there is no such organization.
+            RejectedError: If it does not exist.
+            MissingEndpointError: If the server cannot look up organizations.
         """
         try:
-            return self.look_up(name)
-        except (SkippableAPIError, errors.MissingEndpointError) as error:
-            msg = (
-                f"The setting organizations names {name}, which cannot be read: {error}"
+            return self.fetch_row(
+                "/organizations/{organization}/", {"organization_id": name}
             )
-            raise FatalAPIError(msg) from None
-
-    def look_up(self, name: str) -> Row:
-        """The same; what cannot be read is told as the server does."""
-        try:
-            return self.one("/organizations/{organization}/", {"organization_id": name})
-        except (SkippableAPIError, errors.MissingEndpointError):
+        except (errors.RejectedError, errors.MissingEndpointError):
             # Old servers take slugs only.
             for row in self.listed if name.isdecimal() else ():
                 if id_and_slug(row)[0] == name:
                     return row
             raise
 
-    def get_child_context(self, record: Row, context: Context | None) -> Context:
-        """The id alone: slugs can change."""
-        del context
-        return {"organization_id": id_and_slug(record)[0]}
+    def on_row_synced(self, row: Row) -> None:
+        """Stop if everything in the organization was denied for lack of a scope."""
+        del row
+        self.run.refusals.check_organization()
 
 
 class OrganizationRepositories(SentryStream):

@@ -6,24 +6,26 @@ from typing import TYPE_CHECKING
 
 from singer_sdk import typing as th
 
-from tap_sentry import errors, records
-from tap_sentry.client import SentryStream
-from tap_sentry.named import NamedStream, id_and_slug
-from tap_sentry.schemas import (
+from tap_sentry.api import errors
+from tap_sentry.records import bodies
+from tap_sentry.streams.base import SentryStream
+from tap_sentry.streams.columns import (
     ANY_OBJECT,
     PROJECT_COLUMNS,
     PROJECT_SUMMARY_COLUMNS,
 )
 from tap_sentry.streams.organizations import Organizations
+from tap_sentry.streams.parents import ParentStream
+from tap_sentry.sync.directory import id_and_slug
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tap_sentry.client import Context
-    from tap_sentry.records import Row
+    from tap_sentry.records.bodies import Row
+    from tap_sentry.streams.base import Context
 
 
-class OrganizationProjects(NamedStream):
+class OrganizationProjects(ParentStream):
     """A project of an organization.
 
     https://docs.sentry.io/api/organizations/list-an-organizations-projects/
@@ -34,16 +36,20 @@ class OrganizationProjects(NamedStream):
     parent_stream_type = Organizations
     primary_keys = ("organization_id", "id")
     scopes = ("org:read",)
+    is_essential = True
     kind = "project"
+    setting = "projects"
     schema = th.PropertiesList(
         th.Property("organization_id", th.StringType, required=True),
         *PROJECT_SUMMARY_COLUMNS,
     ).to_dict()
 
     def get_records(self, context: Context | None) -> Iterable[Row]:
-        """The projects that the setting lets through."""
+        """Yield the selected projects; then all below them has been synced."""
         yield from super().get_records(context)
-        self.tap.organization_is_done(str((context or {})["organization_id"]))
+        for child in self.child_streams:
+            if isinstance(child, SentryStream):
+                child.on_organization_synced(str((context or {})["organization_id"]))
 
 
 class Projects(SentryStream):
@@ -73,28 +79,31 @@ class Projects(SentryStream):
     waits_for_brown_out = False
 
     def get_records(self, context: Context | None) -> Iterable[Row]:
-        """The projects of this run's organizations that the settings let through."""
-        organizations = self.tap.stream(Organizations).all_rows
-        known = {id_and_slug(row)[0]: row for row in organizations}
-        with self.skipping(context):
+        """Yield the selected projects of this run's organizations."""
+        organizations = {
+            id_and_slug(row)[0]: row for row in self.run.directory.rows("organization")
+        }
+        with self.reading(context):
             try:
                 for row in self.rows(context):
-                    owner = records.value(row.get("organization")) or {}
+                    owner = bodies.decode_value(row.get("organization")) or {}
                     row["organization_id"] = str(owner.get("id"))
-                    if row["organization_id"] in known and self.is_named(row):
+                    if row["organization_id"] in organizations and self.is_selected(
+                        row
+                    ):
                         yield row
             except errors.MissingEndpointError:
-                for key, organization in known.items():
+                for key, organization in organizations.items():
                     yield from self.rows_of(key, organization)
 
-    def is_named(self, row: Row) -> bool:
-        """Whether the setting `projects` lets a project through."""
-        return self.tap.settings.projects.match(*id_and_slug(row))
+    def is_selected(self, row: Row) -> bool:
+        """Return whether the setting `projects` selects a project."""
+        return self.run.settings.projects.match(*id_and_slug(row))
 
     def rows_of(self, key: str, organization: Row) -> Iterable[Row]:
-        """The projects of an organization, as they would stand in this list."""
+        """Yield the projects of an organization as this list would have them."""
         owner = {name: organization.get(name) for name in ("id", "slug", "name")}
-        for row in self.tap.stream(OrganizationProjects).rows_of(key):
+        for row in self.run.directory.rows("project", {"organization_id": key}):
             columns = {
                 name: row[name] for name in self.schema["properties"] if name in row
             }
@@ -135,17 +144,19 @@ class ProjectUsers(SentryStream):
         ),
     ).to_dict()
 
-    def straighten(self, sent: Row, row: Row) -> Row:
+    def normalize(self, sent: Row, row: Row) -> Row:
         """A key is never null: a user without a `tagValue` is known by the hash."""
-        found = records.value(sent.get("hash"))
-        if records.value(row.get("tagValue")) is None and found is not None:
+        found = bodies.decode_value(sent.get("hash"))
+        if bodies.decode_value(row.get("tagValue")) is None and found is not None:
             row["tagValue"] = f"hash:{found}"
         return row
 
     def is_blank(self, row: Row) -> bool:
-        """Events without a user make a row of nulls."""
-        return all(records.value(row.get(column)) is None for column in IDENTIFYING)
+        """Return whether a row stands for the events without a user."""
+        return all(
+            bodies.decode_value(row.get(column)) is None for column in IDENTIFYING
+        )
 
 
-#: What a user can be told by.
+#: Columns that identify a user.
 IDENTIFYING = ("id", "identifier", "username", "email", "name", "ipAddress")

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from singer_sdk import typing as th
 
-from tap_sentry import errors, records
-from tap_sentry.client import SentryStream
-from tap_sentry.schemas import COUNT_COLUMNS
+from tap_sentry.api import errors
+from tap_sentry.api.responses import read_body
+from tap_sentry.records import bodies
+from tap_sentry.streams.base import SentryStream
+from tap_sentry.streams.columns import COUNT_COLUMNS
 from tap_sentry.streams.organizations import Organizations
 from tap_sentry.streams.projects import OrganizationProjects
 from tap_sentry.streams.teams import OrganizationTeams, TeamProjects
@@ -30,9 +32,9 @@ if TYPE_CHECKING:
 
     import requests
 
-    from tap_sentry.client import Context
-    from tap_sentry.lookahead import Want
-    from tap_sentry.records import Row
+    from tap_sentry.api.prefetch import Prefetch
+    from tap_sentry.records.bodies import Row
+    from tap_sentry.streams.base import Context
 
 #: Outcomes that make up each stat. https://docs.sentry.io/api/organizations/
 OUTCOMES = {
@@ -77,15 +79,15 @@ class EventCounts(SentryStream):
         """The counts of each stat, from the second newest bucket that was read on."""
         context = context or {}
         self._current = context[self.key_column]
-        with self.skipping(context):
+        with self.reading(context):
             if self.is_v2 and any(self.windows(context)):
                 # A list of projects that fails says nothing of the counts.
                 self.projects(context)
-            yield from self.falling_back(context, lambda: self.read(context))
+            yield from self.reader.with_fallback(context, lambda: self.read(context))
 
     def read(self, context: Context) -> Iterator[Row]:
         """The counts, with a STATE after each request."""
-        resolution = self.tap.settings.stats_resolution
+        resolution = self.run.settings.stats_resolution
         for stats, window in self.windows(context):
             for part in split(window, self.longest):
                 for (stat, timestamp), count in self.counts(context, stats, part):
@@ -95,19 +97,19 @@ class EventCounts(SentryStream):
                         "timestamp": to_text(timestamp),
                         "count": count,
                     }
-                if self.keeps_state:
+                if self.saves_state:
                     self.keep(context, stats, part.end)
-                self.tap.checkpoint()
+                self.run.checkpoint()
 
     @property
     def is_v2(self) -> bool:
         """Whether the counts come by outcome, all stats at once."""
-        return self.current_path.endswith("/stats_v2/")
+        return self.reader.current_path.endswith("/stats_v2/")
 
     @property
     def stats(self) -> tuple[str, ...]:
         """The stats that the path in use can count."""
-        return self.tap.settings.stats
+        return self.run.settings.stats
 
     # Time -----------------------------------------------------------------------------
 
@@ -116,10 +118,10 @@ class EventCounts(SentryStream):
 
         The newest two buckets are read again: they were not complete.
         """
-        settings = self.tap.settings
+        settings = self.run.settings
         entry: Mapping[str, Any] = {}
-        if self.keeps_state:
-            entry = self.tap.bookmarks.entry(self.name, str(context[self.key_column]))
+        if self.saves_state:
+            entry = self.run.bookmarks.entry(self.name, str(context[self.key_column]))
         kept = settings.end - KEPT[settings.stats_resolution]
         first = floor(settings.start or kept, settings.bucket)
         starts: dict[datetime, list[str]] = {}
@@ -138,13 +140,13 @@ class EventCounts(SentryStream):
 
     def bookmark_name(self, stat: str) -> str:
         """Bookmarks are kept for each stat and resolution."""
-        return f"{stat}.{self.tap.settings.stats_resolution}"
+        return f"{stat}.{self.run.settings.stats_resolution}"
 
     def keep(self, context: Context, stats: Iterable[str], end: datetime) -> None:
         """Move the bookmarks of stats to the end of what was read."""
         key = str(context[self.key_column])
         names = {self.bookmark_name(stat): to_text(end) for stat in stats}
-        self.tap.bookmarks.update(self.name, key, **names)
+        self.run.bookmarks.update(self.name, key, **names)
 
     # Requests -------------------------------------------------------------------------
 
@@ -154,8 +156,12 @@ class EventCounts(SentryStream):
         """The counts of a window: by stat, then by time."""
         sums: Counter[tuple[str, datetime]] = Counter()
         for wanted, query in self.queries(context, stats, window):
-            for page in self.tap.ahead.take(self.counts_want(context, query)):
-                self.tap.answering_endpoints.add(self.current_path)
+            for page in self.run.client.prefetcher.take(
+                self.counts_want(context, query)
+            ):
+                self.run.client.endpoints.add_answer(
+                    self.reader.current_path, self.needed_scopes
+                )
                 for row in page.rows:
                     for stat in wanted:
                         outcome = row.get("outcome")
@@ -178,7 +184,7 @@ class EventCounts(SentryStream):
                         "field": "sum(quantity)",
                         "category": "error",
                         "groupBy": "outcome",
-                        "interval": self.tap.settings.stats_resolution,
+                        "interval": self.run.settings.stats_resolution,
                         "start": to_text(window.start),
                         "end": to_text(window.end),
                         **({"project": projects} if projects else {}),
@@ -188,19 +194,19 @@ class EventCounts(SentryStream):
         for stat in stats:
             query = {
                 "stat": stat,
-                "resolution": self.tap.settings.stats_resolution,
+                "resolution": self.run.settings.stats_resolution,
                 "since": int(window.start.timestamp()),
                 # The bucket of `until` is part of the answer.
                 "until": int(window.end.timestamp()) - 1,
             }
             yield (stat,), query
 
-    def counts_want(self, context: Context, query: Mapping[str, Any]) -> Want:
+    def counts_want(self, context: Context, query: Mapping[str, Any]) -> Prefetch:
         """One request for counts."""
-        make = functools.partial(self.listing, context, query)
-        return self.want(context, make, part=str(query))
+        make = functools.partial(self.reader.paged_list, context, query)
+        return self.reader.prefetch(context, make, part=str(query))
 
-    def wants(self, context: Context) -> Iterator[Want | None]:
+    def prefetches(self, context: Context) -> Iterator[Prefetch | None]:
         """The requests of the first window."""
         if context[self.key_column] == self._current:
             # Its bookmark moves on.
@@ -215,7 +221,7 @@ class EventCounts(SentryStream):
     @property
     def longest(self) -> timedelta:
         """The longest window that one request may ask for."""
-        return (MAX_INTERVALS if self.is_v2 else MAX_POINTS) * self.tap.settings.bucket
+        return (MAX_INTERVALS if self.is_v2 else MAX_POINTS) * self.run.settings.bucket
 
     def projects(self, context: Context) -> Iterable[list[str]]:
         """The projects to count, for each request; an empty list means all."""
@@ -233,7 +239,7 @@ class EventCounts(SentryStream):
         Raises:
             UnexpectedJSONError: If it is neither.
         """
-        body = self.read_body(response, records.decode_any)
+        body = read_body(response, bodies.decode_any)
         try:
             return list(by_outcome(body) if isinstance(body, dict) else points(body))
         except NO_COUNTS:
@@ -288,7 +294,7 @@ class OrganizationEventCounts(EventCounts):
     @functools.cached_property
     def _stats_of_v1(self) -> tuple[str, ...]:
         """The stats without `generated`, which the older endpoint cannot count."""
-        stats = self.tap.settings.stats
+        stats = self.run.settings.stats
         if "generated" in stats:
             self.logger.warning(
                 "This server cannot count the generated events of an organization"
@@ -328,18 +334,18 @@ class TeamEventCounts(EventCounts):
 
     def projects(self, context: Context) -> Iterable[list[str]]:
         """The projects of the team; none, and no request, for a team without."""
-        ids = self.tap.stream(TeamProjects).ids_of(context)
+        ids = self.sibling(TeamProjects).ids_of(context)
         return [ids[i : i + MAX_PROJECTS] for i in range(0, len(ids), MAX_PROJECTS)]
 
-    def wants(self, context: Context) -> Iterator[Want | None]:
+    def prefetches(self, context: Context) -> Iterator[Prefetch | None]:
         """The list of the team's projects, then the counts of these."""
         if not self.knows_projects(context):
-            yield self.tap.stream(TeamProjects).want(context)
-        yield from super().wants(context)
+            yield self.sibling(TeamProjects).reader.prefetch(context)
+        yield from super().prefetches(context)
 
     def knows_projects(self, context: Context) -> bool:
         """Whether the list of the team's projects is there."""
-        return not self.is_v2 or self.tap.stream(TeamProjects).knows_ids(context)
+        return not self.is_v2 or self.sibling(TeamProjects).knows_ids(context)
 
 
 class ProjectEventCounts(EventCounts):

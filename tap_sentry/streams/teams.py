@@ -6,26 +6,29 @@ from typing import TYPE_CHECKING
 
 from singer_sdk import typing as th
 
-from tap_sentry.client import SentryStream
-from tap_sentry.errors import SKIPPED
-from tap_sentry.named import NamedStream, id_and_slug
-from tap_sentry.schemas import (
+from tap_sentry.api.errors import SKIPPABLE_ERRORS
+from tap_sentry.streams.base import SentryStream
+from tap_sentry.streams.columns import (
     ANY_OBJECT,
     ANY_OBJECTS,
     PROJECT_SUMMARY_COLUMNS,
     STRINGS,
 )
 from tap_sentry.streams.organizations import Organizations
+from tap_sentry.streams.parents import ParentStream
+from tap_sentry.sync.directory import id_and_slug
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from tap_sentry.client import Context
-    from tap_sentry.records import Row
-    from tap_sentry.tap import TapSentry
+    from singer_sdk import Tap
+
+    from tap_sentry.records.bodies import Row
+    from tap_sentry.run import Run
+    from tap_sentry.streams.base import Context
 
 
-class OrganizationTeams(NamedStream):
+class OrganizationTeams(ParentStream):
     """A team of an organization.
 
     https://docs.sentry.io/api/teams/list-an-organizations-teams/
@@ -36,7 +39,9 @@ class OrganizationTeams(NamedStream):
     parent_stream_type = Organizations
     primary_keys = ("organization_id", "id")
     scopes = ("org:read",)
+    is_essential = True
     kind = "team"
+    setting = "teams"
     schema = th.PropertiesList(
         th.Property("organization_id", th.StringType, required=True),
         th.Property("id", th.StringType, required=True),
@@ -74,17 +79,17 @@ class TeamProjects(SentryStream):
         *PROJECT_SUMMARY_COLUMNS,
     ).to_dict()
 
-    def __init__(self, tap: TapSentry) -> None:
+    def __init__(self, tap: Tap, run: Run) -> None:
         """Remember which projects a team has: its event counts need them."""
-        super().__init__(tap)
+        super().__init__(tap, run)
         self._ids: dict[str, list[str]] = {}
         self._failures: dict[str, Exception] = {}
 
     def get_records(self, context: Context | None) -> Iterable[Row]:
         """The projects of a team that the setting lets through."""
-        with self.skipping(context):
+        with self.reading(context):
             for row in self.rows_of(context or {}):
-                if self.tap.settings.projects.match(*id_and_slug(row)):
+                if self.run.settings.projects.match(*id_and_slug(row)):
                     yield row
 
     def rows_of(self, context: Context) -> Iterator[Row]:
@@ -97,7 +102,7 @@ class TeamProjects(SentryStream):
             for row in self.rows(context):
                 ids.append(id_and_slug(row)[0])
                 yield row
-        except SKIPPED as error:
+        except SKIPPABLE_ERRORS as error:
             self._failures[team] = error
             raise
         self._ids[team] = ids
@@ -112,7 +117,7 @@ class TeamProjects(SentryStream):
     def knows_ids(self, context: Context) -> bool:
         """Whether the ids are known without a request."""
         if context["team_id"] not in self._ids:
-            rows = self.tap.ahead.peek(self.want(context).key)
+            rows = self.reader.peek(context)
             if rows is not None:
                 self._ids[context["team_id"]] = [id_and_slug(row)[0] for row in rows]
         return context["team_id"] in self._ids

@@ -12,7 +12,7 @@ from jsonschema import (  # type: ignore[import-untyped] # it has no types
     FormatChecker,
 )
 
-from tap_sentry import limits
+from tap_sentry.api import rate_limits as limits
 from tests.conftest import NOW, Output, catalog_of, run
 from tests.organization import generated
 from tests.simulator import FLAVOURS, STREAMS, TOKEN, SentrySimulator

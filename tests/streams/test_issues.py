@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from tap_sentry.fetching import TRIES
+from tap_sentry.api.scheduler import ATTEMPTS
 from tests.conftest import NOW, catalog_of, run
 from tests.simulator import FLAVOURS, TOKEN
 from tests.streams import JURISDICTION, PUMP, STERNWARTE, at, let_pass, told
@@ -314,7 +314,7 @@ def test_an_unknown_issue_is_skipped_and_listed(sync, sentry, caplog):
     )
 
 
-@pytest.mark.parametrize(("status", "requests"), [(403, 1), (500, TRIES)])
+@pytest.mark.parametrize(("status", "requests"), [(403, 1), (500, ATTEMPTS)])
 def test_a_single_issue_that_cannot_be_read_costs_no_other(
     sync, sentry, caplog, status, requests
 ):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tap_sentry.client import REDIRECTS
-from tap_sentry.fetching import TRIES
+from tap_sentry.api.client import MAX_REDIRECTS
+from tap_sentry.api.scheduler import ATTEMPTS
 from tests.simulator import FLAVOURS
 from tests.streams import JURISDICTION, PUMP, STERNWARTE, at, told, true_keys
 
@@ -147,7 +147,7 @@ def test_a_redirect_that_never_ends_is_given_up(sync, sentry):
     output = sync("project_users", projects=["telescope"])
 
     assert output.code == 1
-    assert len(sentry.asked("projects/.*/users/")) == REDIRECTS * TRIES
+    assert len(sentry.asked("projects/.*/users/")) == MAX_REDIRECTS * ATTEMPTS
 
 
 # Users --------------------------------------------------------------------------------

@@ -44,10 +44,12 @@ rm -rf "$folder"
 #: The tap, with the clock of the simulator and without waiting for another try.
 TAP = """
 from datetime import datetime
-from tap_sentry import limits, tap
+from tap_sentry import tap
+from tap_sentry.api import rate_limits as limits
+from tap_sentry.cli.command import TapCommand
 tap.now = lambda: datetime.fromisoformat("{now}")
 limits.FIRST_DELAY, limits.LONGEST_DELAY = 0.001, 0.01
-tap.TapSentry.cli()
+TapCommand.cli()
 """
 
 #: All that the counts can count; the recipes need more than the default.

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from scripts.draw_tables import TYPES, references
-from tap_sentry.records import REPLACEMENT, kind
+from tap_sentry.records.bodies import REPLACEMENT
+from tap_sentry.records.columns import type_name
 from tap_sentry.streams import STREAMS
 from tests.conftest import NOW
 from tests.organization import demo, iso
@@ -73,7 +74,7 @@ def test_columns_have_the_types_that_are_drawn(warehouse):
         (table, column, found.removesuffix(" without time zone"))
         for table, column, found in columns
     } == {
-        (vars(stream)["name"], column, TYPES[kind(schema)])
+        (vars(stream)["name"], column, TYPES[type_name(schema)])
         for stream in STREAMS
         for column, schema in vars(stream)["schema"]["properties"].items()
     }

@@ -1,0 +1,1 @@
+"""Sentry's Web API over HTTP; nothing here depends on Singer."""

@@ -1,0 +1,50 @@
+"""A bound on the pages that are held in memory before they are read."""
+
+from __future__ import annotations
+
+import threading
+
+#: Bytes of response bodies held unread above which no further page is prefetched.
+MAX_BYTES = 16 << 20
+#: The budget allows for at least this many concurrent requests.
+MIN_WIDTH = 4
+
+
+class BufferBudget:
+    """Counts pages that are requested or held but not yet read, and their bytes."""
+
+    def __init__(self, concurrency: int) -> None:
+        """Allow several pages for each request that can be in flight.
+
+        The surplus lets other endpoints go on while one waits for its rate limit.
+        """
+        width = max(concurrency, MIN_WIDTH)
+        self.max_pages = 6 * width
+        self.max_lists = 2 * width
+        self._lock = threading.Lock()
+        #: Pages that are held. Those in flight count with their expected size.
+        self.pages = 0
+        self.size = 0
+        #: Whether a list stopped prefetching for lack of room.
+        self.is_short = False
+        #: The largest page so far by owner.
+        self._largest: dict[object, int] = {}
+        self._default = MAX_BYTES // width
+
+    def hold(self, pages: int, size: int) -> None:
+        """Count pages that are requested or arrive; negative when they are read."""
+        with self._lock:
+            self.pages += pages
+            self.size += size
+
+    def expected(self, owner: object) -> int:
+        """Return the size in bytes that a page of an owner is expected to have."""
+        return self._largest.get(owner, self._default)
+
+    def learn(self, owner: object, size: int) -> None:
+        """Adjust the expected size after a page has arrived."""
+        self._largest[owner] = max(size, self._largest.get(owner, 0))
+
+    def has_room(self) -> bool:
+        """Return whether one more page may be prefetched."""
+        return self.pages < self.max_pages and self.size < MAX_BYTES

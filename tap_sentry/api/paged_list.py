@@ -1,0 +1,216 @@
+"""Read a list page by page, and request pages before they are read."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Protocol
+
+from tap_sentry.api import errors
+from tap_sentry.api.scheduler import ATTEMPTS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterator
+    from concurrent.futures import Future
+
+    from tap_sentry.api.scheduler import PendingRequest, RequestScheduler
+    from tap_sentry.records.bodies import Row
+
+#: Pages of one list that are held before they are read.
+MAX_HELD = 4
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page: its rows, and the place of the next page if there is one."""
+
+    rows: list[Row]
+    #: A cursor, or whatever else the function that makes the requests expects.
+    following: Hashable | None
+    #: Bytes of the body.
+    size: int = 0
+    #: Rows that the server left out and did not send again either.
+    missed: int = 0
+
+
+class PageRequest(Protocol):
+    """Makes the request for one page."""
+
+    def __call__(self, place: Any, page_size: int) -> PendingRequest[Page]:
+        """Return the request for the page at a place; None is the first page."""
+
+
+class PagedList:
+    """The pages of one list. Each is requested when the one before has arrived."""
+
+    def __init__(
+        self,
+        scheduler: RequestScheduler,
+        request: PageRequest,
+        *,
+        page_sizes: tuple[int, ...],
+        place: Hashable | None = None,
+        is_last: Callable[[Page], bool] | None = None,
+    ) -> None:
+        """Prepare the list; nothing is requested before `start` or the first page.
+
+        Args:
+            scheduler: Sends the requests.
+            request: Makes the request for one page.
+            page_sizes: Rows per page; smaller sizes follow for a server that fails on
+                larger pages.
+            place: Where the list starts; None for its beginning.
+            is_last: Whether the rest of the list is not needed after a page.
+        """
+        self._scheduler = scheduler
+        self._request = request
+        self._page_sizes = deque(page_sizes)
+        self._budget = scheduler.budget
+        self._is_last = is_last
+        self._lock = threading.RLock()
+        self._held: deque[Future[Page]] = deque()
+        self._newest: Future[Page] | None = None
+        #: The size that the newest page is expected to have until it arrives.
+        self._expected = 0
+        self._owner: object = None
+        self._requested: Hashable | None = None
+        #: Hashes of the places that were requested; places may hold many ids.
+        self._known: set[int] = set()
+        self._next = place
+        self._order: tuple[int, ...] = ()
+        self._is_started = False
+        self._is_taken = False
+        self._is_dropped = False
+
+    def start(self, order: tuple[int, ...] = ()) -> PagedList:
+        """Request the first page; requests of a lower order go first."""
+        with self._lock:
+            if not self._is_started:
+                self._is_started = True
+                self._order = order
+                self._request_page(self._next)
+        return self
+
+    def take(self) -> PagedList:
+        """Request pages without regard to the budget: the list is being read."""
+        self.start()
+        with self._lock:
+            self._is_taken = True
+            self._order = ()
+            self._extend()
+        return self
+
+    def drop(self) -> None:
+        """Drop the pages that nobody will read."""
+        with self._lock:
+            self._is_dropped = True
+            for future in self._held:
+                self._release(future)
+            self._held.clear()
+
+    def extend(self) -> None:
+        """Request the next page if it is known and the budget has room again."""
+        with self._lock:
+            self._extend()
+
+    def rows_if_complete(self) -> list[Row] | None:
+        """Return all rows, if all pages have arrived."""
+        with self._lock:
+            if self._newest is not None or self._next is not None:
+                return None
+            return [row for future in self._held for row in future.result().rows]
+
+    def __iter__(self) -> Iterator[Page]:
+        """Yield the pages. Called by the main thread only.
+
+        Raises:
+            SentryError: If the request for a page failed for good.
+        """
+        self.take()
+        try:
+            while self._held:
+                future = self._held[0]
+                try:
+                    page = self._scheduler.result(future)
+                except errors.TransientError as error:
+                    if not self._request_fewer_rows(error):
+                        raise
+                    continue
+                with self._lock:
+                    self._follow(future)
+                    self._release(self._held.popleft())
+                    self._extend()
+                yield page
+            if self._next is not None:
+                msg = "status 200, but its pages go round in a circle"
+                raise errors.TransientError(msg)
+        finally:
+            self.drop()
+
+    def _request_page(self, place: Hashable | None, *, attempts: int = 0) -> None:
+        pending = self._request(place, self._page_sizes[0])
+        self._requested, self._next = place, None
+        self._known.add(hash(place))
+        pending.attempts, pending.order = attempts, self._order
+        self._owner = pending.owner
+        self._expected = self._budget.expected(pending.owner)
+        self._budget.hold(1, self._expected)
+        future = self._scheduler.submit(pending)
+        self._newest = future
+        self._held.append(future)
+        future.add_done_callback(self._arrived)
+
+    def _arrived(self, future: Future[Page]) -> None:
+        """Request the next page when one has arrived; runs in a thread of the pool."""
+        with self._lock:
+            self._follow(future)
+            self._extend()
+
+    def _follow(self, future: Future[Page]) -> None:
+        """Learn, once, from the newest page where the list continues."""
+        if future is not self._newest or future.exception():
+            return
+        page = future.result()
+        is_last = self._is_last is not None and self._is_last(page)
+        self._newest = None
+        self._budget.learn(self._owner, page.size)
+        if self._is_dropped:
+            return
+        self._budget.hold(0, page.size - self._expected)
+        if not is_last:
+            self._next = page.following
+
+    def _extend(self) -> None:
+        if self._next is None or hash(self._next) in self._known:
+            return
+        if self._is_dropped or len(self._held) >= MAX_HELD:
+            return
+        if self._is_taken or not self._held or self._budget.has_room():
+            self._request_page(self._next)
+        else:
+            self._budget.is_short = True
+
+    def _release(self, future: Future[Page]) -> None:
+        """Release a page that has been read, or never will be."""
+        is_there = future is not self._newest
+        size = future.result().size if is_there else self._expected
+        self._budget.hold(-1, -size)
+
+    def _request_fewer_rows(self, error: errors.TransientError) -> bool:
+        """Request a failed page again with fewer rows, if that may help."""
+        response = error.response
+        if response is None:
+            may_help = error.is_timeout
+        else:
+            may_help = response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR
+        if not may_help or len(self._page_sizes) == 1:
+            return False
+        with self._lock:
+            self._page_sizes.popleft()
+            self._release(self._held.popleft())
+            # A single attempt, unless this is the smallest size.
+            is_last = len(self._page_sizes) == 1
+            self._request_page(self._requested, attempts=0 if is_last else ATTEMPTS - 1)
+        return True

@@ -1,0 +1,219 @@
+"""Where a list of dated rows goes on, so that nothing is lost where two pages meet.
+
+Sentry orders the events of an issue by whole seconds only and counts rows to find the
+next page. Within a second the order changes with every request: a second that lies on
+the border of two pages shows some rows twice and others not at all.
+
+So the list is asked for once more from the end of that second on. Where that is not
+worth a request, or not possible, the rows of a second are counted: each row that comes
+twice stands for one that did not come, and then the second alone is read again.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from tap_sentry.api import pagination
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+    from datetime import datetime
+
+    #: The id of a row, and its date.
+    Dated = tuple[Hashable, datetime]
+
+SECOND = timedelta(seconds=1)
+
+#: How often a second is read again in a row without a new row of it.
+FRUITLESS = 10
+
+
+@dataclass(frozen=True)
+class Tie:
+    """The second that a page ends in; where cursors are dates, that instant."""
+
+    moment: datetime
+    #: Rows of it that were sent, those that came twice included: once the list is past
+    #: the second, that is how many there are.
+    rows: int
+    ids: frozenset[Hashable]
+    #: The cursor of a page that holds its first row, if cursors can say so.
+    begin: str | None = None
+
+    def extended(self, dated: list[Dated]) -> Tie:
+        """The tie with what one more page has of it.
+
+        A page that begins before it has it from its first row: the list has moved on.
+        """
+        mine = [key for key, date in dated if date == self.moment]
+        before = 0 if dated and dated[0][1] > self.moment else self.rows
+        return replace(self, rows=before + len(mine), ids=self.ids.union(mine))
+
+    @property
+    def missing(self) -> int:
+        """How many of its rows were left out."""
+        return max(0, self.rows - len(self.ids))
+
+
+@dataclass(frozen=True)
+class Repair:
+    """A second that is read again, as its rows were not all there."""
+
+    #: Where it begins, and where the list goes on after it.
+    begin: Place
+    after: Place | None
+    #: How many rows it has.
+    size: int
+    #: How many of them were found before this reading of it.
+    found: int
+    #: Readings of it in a row that found nothing.
+    fruitless: int = 0
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a list goes on: what its next page is asked for with."""
+
+    cursor: str | None = None
+    #: The window; without, that of the list.
+    start: datetime | None = None
+    end: datetime | None = None
+    #: The second that is read again, though the rows of older ones are there.
+    second: datetime | None = None
+    #: How often it was read again before.
+    reading: int = 0
+    #: What the page before ended in.
+    tie: Tie | None = field(default=None, compare=False)
+    repair: Repair | None = field(default=None, compare=False)
+    #: Where to go on if the server does not cut the list by `end`.
+    otherwise: Place | None = field(default=None, compare=False)
+
+    @property
+    def kept_cursor(self) -> str | None:
+        """The cursor that a later run can go on with, without what it saw before."""
+        return self.cursor and (instant_cursor(self.cursor) or self.cursor)
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What follows a page: the next place, and rows that could not be had."""
+
+    place: Place | None
+    missed: int = 0
+
+
+def turn(place: Place, dated: list[Dated], cursor: str | None, *, is_cut: bool) -> Turn:
+    """What follows the page at a place.
+
+    `dated` has its rows, `cursor` is that of its next page; `is_cut` says that the
+    server lists nothing from `end` on.
+    """
+    if not pagination.is_in_time(cursor or place.cursor or ""):
+        dated = [(key, date.replace(microsecond=0)) for key, date in dated]
+    if place.repair and place.tie:
+        return _repaired(place, place.tie, place.repair, dated, cursor)
+    if any(older > newer for (_, newer), (_, older) in pairwise(dated)):
+        # Ordered by something else, of which nothing is known.
+        return Turn(replace(Place(cursor), end=place.end) if cursor else None)
+    tie = place.tie and place.tie.extended(dated)
+    if tie and cursor and all(date == tie.moment for _, date in dated):
+        return Turn(replace(place, cursor=cursor, tie=tie, otherwise=None))
+    after = _next(place, dated, cursor, is_cut=is_cut) if cursor else None
+    if tie and tie.missing:
+        return repaired(place, tie, after, is_cut=is_cut)
+    return Turn(after)
+
+
+def _next(place: Place, dated: list[Dated], cursor: str, *, is_cut: bool) -> Place:
+    """Where a list goes on after a page, all of whose former seconds are done."""
+    plain = Place(cursor, end=place.end)
+    if not dated:
+        return plain
+    moment = dated[-1][1]
+    mine = [key for key, date in dated if date == moment]
+    instant = instant_cursor(cursor)
+    if instant:
+        if instant == cursor:
+            return plain
+        if len(mine) < len(dated) and instant != place.cursor:
+            return replace(plain, cursor=instant)
+    begin = instant or row_cursor(cursor, -len(mine) - 1)
+    tie = Tie(moment, len(mine), frozenset(mine), begin)
+    plain = replace(plain, tie=tie)
+    # Seconds with one row each, or a page of one second: most likely the border is
+    # between two seconds, or `end` would not help. The rows on the next page show it.
+    is_even = len(set(Counter(date for _, date in dated).values())) == 1
+    if is_even or not is_cut or not pagination.counts_rows(cursor):
+        return plain
+    return Place(end=moment + SECOND, tie=replace(tie, rows=0), otherwise=plain)
+
+
+def repaired(place: Place, tie: Tie, after: Place | None, *, is_cut: bool) -> Turn:
+    """Where a second is read again that was not all there, if that is possible."""
+    if is_cut and pagination.counts_rows(place.cursor or ""):
+        begin = Place(start=tie.moment, end=tie.moment + SECOND)
+    elif tie.begin:
+        begin = Place(tie.begin, end=place.end)
+    else:
+        return Turn(after, tie.missing)
+    begin = replace(begin, second=tie.moment)
+    repair = Repair(begin, after, size=tie.rows, found=len(tie.ids))
+    return Turn(replace(begin, tie=replace(tie, rows=0), repair=repair))
+
+
+def _repaired(
+    place: Place, tie: Tie, repair: Repair, dated: list[Dated], cursor: str | None
+) -> Turn:
+    """What follows a page of a second that is read again."""
+    tie = tie.extended(dated)
+    if len(tie.ids) >= repair.size:
+        return Turn(repair.after)
+    if cursor and all(date >= tie.moment for _, date in dated):
+        return Turn(replace(place, cursor=cursor, tie=tie))
+    # It was read to its end: now its size is certain, whatever moved before.
+    if not tie.missing:
+        return Turn(repair.after)
+    is_fruitless = len(tie.ids) == repair.found
+    fruitless = repair.fruitless + 1 if is_fruitless else 0
+    if fruitless == FRUITLESS:
+        return Turn(repair.after, tie.missing)
+    repair = replace(repair, size=tie.rows, found=len(tie.ids), fruitless=fruitless)
+    begin = replace(repair.begin, reading=place.reading + 1)
+    return Turn(replace(begin, tie=replace(tie, rows=0), repair=repair))
+
+
+def uncut(place: Place) -> Turn | None:
+    """What to go on with instead of a new window, if the server ignores that."""
+    if place.repair and place.start and place.tie:
+        tie = replace(place.tie, rows=place.repair.size)
+        return repaired(Place(), tie, place.repair.after, is_cut=False)
+    return Turn(place.otherwise) if place.otherwise else None
+
+
+def page_size(most: int, place: Place) -> int:
+    """How many rows to ask for: others each time that a second is read again.
+
+    On a server whose order of equal dates stays, pages of another size hold others.
+    """
+    return most - 7 * place.reading % (most // 2 or 1)
+
+
+def instant_cursor(cursor: str) -> str | None:
+    """The cursor of the first row of the instant that a cursor is in."""
+    if not pagination.is_in_time(cursor):
+        return None
+    return cursor.partition(":")[0] + ":0:0"
+
+
+def row_cursor(cursor: str, rows: int) -> str | None:
+    """The cursor so many rows on, where it counts rows as `0:100:0` does."""
+    if not pagination.counts_rows(cursor):
+        return None
+    value, *rest = cursor.split(":")
+    if value != "0" or len(rest) != len(("row", "is_previous")):
+        return None
+    return f"0:{max(0, int(rest[0]) + rows)}:0"

@@ -1,0 +1,1 @@
+"""Turn response bodies into rows of declared columns."""

@@ -1,0 +1,287 @@
+"""The base class of all streams: a list of Sentry's Web API."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar
+
+from singer_sdk.streams.rest import HTTPRequest, PageContext
+
+from tap_sentry.api.reader import ListReader
+from tap_sentry.api.responses import check_status, is_missing_endpoint, read_body
+from tap_sentry.records import bodies
+from tap_sentry.records.columns import Projection
+from tap_sentry.sync.paginator import SentryPaginator
+from tap_sentry.sync.stream import SingerStream
+
+if TYPE_CHECKING:
+    import contextlib
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    import requests
+    from requests.auth import AuthBase
+    from singer_sdk import Tap
+
+    from tap_sentry.api.prefetch import Prefetch
+    from tap_sentry.records.bodies import Row
+    from tap_sentry.run import Run
+    from tap_sentry.sync.parts import Outcome
+
+Context: TypeAlias = "Mapping[str, Any]"
+S = TypeVar("S", bound="SentryStream")
+
+#: Columns that the tap adds. Fields that a server sends under these names are left out.
+ADDED = frozenset({"organization_id", "project_id", "team_id", "issue_id"})
+
+
+class SentryStream(SingerStream):
+    """A list of Sentry's Web API."""
+
+    #: Ids are unique per server only, so every key includes the organization.
+    primary_keys: Sequence[str] = ("organization_id", "id")
+
+    #: The path of the same list on servers that lack `path`.
+    fallback_path: ClassVar[str | None] = None
+
+    #: Scopes, any of which gives access to the list; the fallback's where they differ.
+    scopes: ClassVar[tuple[str, ...]] = ()
+    fallback_scopes: ClassVar[tuple[str, ...]] = ()
+
+    #: Query parameters of every page, and of the fallback's pages.
+    params: ClassVar[Mapping[str, Any]] = {}
+    fallback_params: ClassVar[Mapping[str, Any]] = {}
+
+    #: Whether Sentry sends the list in pages, each with a `Link` header.
+    is_paged: ClassVar[bool] = True
+    #: The query parameter for the page size.
+    page_size_name: ClassVar[str | None] = "per_page"
+    #: Rows per page; smaller sizes follow for a server that fails on larger pages.
+    page_sizes: ClassVar[tuple[int, ...]] = (100,)
+
+    #: The column that identifies a row within the list.
+    id_column: ClassVar[str] = "id"
+
+    #: Other names under which servers send a column, with the column.
+    renamed: ClassVar[Mapping[str, str]] = {}
+
+    #: Whether to wait for the end of a brown-out before the fallback is used.
+    waits_for_brown_out: ClassVar[bool] = True
+
+    #: Whether the run must stop if this list cannot be read.
+    is_essential: ClassVar[bool] = False
+
+    #: The stream that this one is a child of.
+    parent: SentryStream | None = None
+
+    def __init__(self, tap: Tap, run: Run) -> None:
+        """Prepare the columns.
+
+        Args:
+            tap: The tap, for the SDK.
+            run: What the streams of this run share.
+        """
+        super().__init__(tap)
+        self.run = run
+        self.project = Projection(self.row_schema, self.renamed, ADDED)
+
+    @functools.cached_property
+    def reader(self) -> ListReader:
+        """Reads the list over HTTP."""
+        return ListReader(self, self.run.client)
+
+    def sibling(self, kind: type[S]) -> S:
+        """Return the stream of a class that has the same parent."""
+        siblings = self.parent.child_streams if self.parent else ()
+        return next(stream for stream in siblings if type(stream) is kind)
+
+    @property
+    def row_schema(self) -> Mapping[str, Any]:
+        """The columns of the list's rows; by default those of the records."""
+        return self.schema
+
+    @functools.cached_property
+    def saves_state(self) -> bool:
+        """Whether this run reads bookmarks and moves them."""
+        is_report = self.run.settings.is_report
+        return self.replication_method == "INCREMENTAL" and not is_report
+
+    def log_sync_costs(self) -> None:
+        """Write what is left; the SDK calls this after all streams have been read."""
+        super().log_sync_costs()
+        self.run.write_final_state()
+
+    # Requests -------------------------------------------------------------------------
+
+    @property
+    def url_base(self) -> str:
+        """The URL of the API."""
+        return self.run.client.base_url
+
+    @property
+    def authenticator(self) -> AuthBase:
+        """Adds the token to a request."""
+        return self.run.client.authenticator
+
+    @property
+    def requests_session(self) -> requests.Session:
+        """The session that all streams share."""
+        return self.run.client.session
+
+    @property
+    def timeout(self) -> int:
+        """Seconds to wait for a response."""
+        return self.run.client.timeout
+
+    @property
+    def is_fallback(self) -> bool:
+        """Whether the fallback path is in use."""
+        return self.reader.current_path == self.fallback_path
+
+    @property
+    def needed_scopes(self) -> tuple[str, ...]:
+        """The scopes for the path in use."""
+        return (self.is_fallback and self.fallback_scopes) or self.scopes
+
+    def get_url(self, context: Context | None) -> str:
+        """Return the URL of the list."""
+        return self.url(self.reader.current_path, context)
+
+    def url(self, path: str, context: Context | None) -> str:
+        """Return the URL of a path template, with the slugs of this run in it."""
+        return self.run.client.url(path, self.run.directory.path_names(context or {}))
+
+    def get_http_request(self, *, page: PageContext[str]) -> HTTPRequest:
+        """Return the request for one page."""
+        params = self.fallback_params if self.is_fallback else self.params
+        return HTTPRequest(
+            url=self.get_url(page.stream_context),
+            params={**params, "cursor": page.next_page_token},
+        )
+
+    def url_and_params(
+        self, context: Context | None, cursor: str | None
+    ) -> tuple[str, Mapping[str, Any]]:
+        """Return URL and query parameters of one page, for the reader."""
+        request = self.get_http_request(page=PageContext(dict(context or {}), cursor))
+        return request.url, request.params
+
+    def get_new_paginator(self) -> SentryPaginator:
+        """Return a paginator that follows the `Link` header."""
+        return SentryPaginator()
+
+    def validate_response(self, response: requests.Response) -> None:
+        """Raise the exception that matches the response status."""
+        check_status(response, self.needed_scopes, self.is_missing)
+
+    def is_missing(self, response: requests.Response) -> bool:
+        """Return whether an error means that the server lacks the endpoint."""
+        return is_missing_endpoint(response)
+
+    def probe_query(self, context: Context, path: str) -> Mapping[str, Any]:
+        """Return what a request for a single row needs; no dates, which may fail."""
+        del context, path
+        return {}
+
+    # Rows -----------------------------------------------------------------------------
+
+    def parse_response(self, response: requests.Response) -> Iterable[Row]:
+        """Yield the normalized rows of one page, reduced to the declared columns."""
+        for sent in read_body(response, bodies.decode_rows):
+            row = self.normalize(sent, self.project(sent))
+            if bodies.decode_value(row.get(self.id_column)) is not None:
+                yield row
+            elif not self.is_blank(row):
+                self.run.results.add_without_id(self.name)
+
+    def is_blank(self, row: Row) -> bool:
+        """Return whether a row without an id means nothing, as some servers send."""
+        del row
+        return False
+
+    def normalize(self, sent: Row, row: Row) -> Row:
+        """Normalize differences between server versions; `sent` has all fields."""
+        del sent
+        return row
+
+    def fetch_row(self, path: str, context: Context) -> Row:
+        """Fetch one object, reduced to the columns of a row of the list.
+
+        Raises:
+            RejectedError: If it does not exist.
+            MissingEndpointError: If the server does not have the path.
+        """
+
+        def decode(body: bytes) -> Row:
+            row = self.project(bodies.decode_row(body))
+            if bodies.decode_value(row.get(self.id_column)) is None:
+                raise bodies.DamagedBodyError
+            return row
+
+        return self.reader.fetch_object(path, self.url(path, context), decode)
+
+    def rows(self, context: Context | None) -> Iterator[Row]:
+        """Yield the rows of the list, each once: pages that count rows can overlap."""
+        seen = set()
+        for page in self.reader.pages(context):
+            for row in page.rows:
+                key = bodies.decode_value(row[self.id_column])
+                if key not in seen:
+                    seen.add(key)
+                    yield row
+            self.run.checkpoint()
+
+    def get_records(self, context: Context | None) -> Iterable[Row]:
+        """Yield the rows of the list."""
+        with self.reading(context):
+            yield from self.rows(context)
+
+    def reading(
+        self, context: Context | None
+    ) -> contextlib.AbstractContextManager[Outcome]:
+        """Skip and report the part that is read within, if it cannot be read."""
+        return self.run.parts.reading(
+            self.name, context, is_essential=self.is_essential
+        )
+
+    @functools.cached_property
+    def needs_decoding(self) -> bool:
+        """Whether the SDK reads the values of rows instead of only copying them."""
+        config = self.config
+        return (
+            bool(config.get("stream_maps") or config.get("flattening_enabled"))
+            # The catalog deselects a part of a column.
+            or any(
+                not selected and len(breadcrumb) > len(("properties", "column"))
+                for breadcrumb, selected in self.mask.items()
+            )
+        )
+
+    @functools.cached_property
+    def columns_not_in_catalog(self) -> frozenset[str]:
+        """The columns that the catalog of the user does not have."""
+        known = self.effective_schema.get("properties") or {}
+        return frozenset(self.schema["properties"]) - frozenset(known)
+
+    def post_process(self, row: Row, context: Context | None = None) -> Row | None:
+        """Add the ids of the context, and decode values that the SDK reads."""
+        row = {**(context or {}), **row}
+        for column in self.columns_not_in_catalog:
+            row.pop(column, None)
+        return bodies.decode_values(row) if self.needs_decoding else row
+
+    # Prefetching ----------------------------------------------------------------------
+
+    def prefetches(self, context: Context) -> Iterator[Prefetch | None]:
+        """Yield the lists that will be read in a context, once they are known.
+
+        None stands for a list that depends on one that is still being read.
+        """
+        yield self.reader.prefetch(context)
+
+    def visits(self, row: Row) -> bool:
+        """Return whether the list of a row of the parent has to be read."""
+        del row
+        return True
+
+    def on_organization_synced(self, organization: str) -> None:
+        """Hook: every project of an organization has been synced."""

@@ -1,0 +1,1 @@
+"""Singer's side of a run: windows, state, messages, metrics and results."""

@@ -1,0 +1,133 @@
+"""The results of a run: what was read, what was skipped and what is missing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import logging
+
+#: Skipped parts of one stream that are listed one by one.
+MAX_LISTED = 20
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A part of a stream that could not be read: a project, a team or an issue."""
+
+    stream: str
+    part: str
+    reason: str
+    is_refusal: bool = False
+    #: Whether the plan or the server lacks the feature.
+    is_unavailable: bool = False
+
+
+class Results:
+    """Collects, on the main thread, what the summary reports."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self.skipped: list[Skipped] = []
+        #: How many parts of each stream were skipped.
+        self.skips: Counter[str] = Counter()
+        self._missing: dict[str, str] = {}
+        self._unexpected: dict[str, str] = {}
+        self._read: Counter[str] = Counter()
+        self._outside: Counter[str] = Counter()
+        self._without_id: Counter[str] = Counter()
+        self._missed: Counter[str] = Counter()
+
+    def add_read(self, stream: str) -> None:
+        """Count a part of a stream that was read completely."""
+        self._read[stream] += 1
+
+    def add_skipped(self, skipped: Skipped) -> None:
+        """Record a part of a stream that was skipped."""
+        self.skipped.append(skipped)
+        self.skips[skipped.stream] += 1
+
+    def skipped_of(self, stream: str) -> list[Skipped]:
+        """Return the skipped parts of one stream."""
+        return [item for item in self.skipped if item.stream == stream]
+
+    def add_missing(self, stream: str, reason: str) -> None:
+        """Record that the server lacks a stream."""
+        self._missing.setdefault(stream, reason)
+
+    def add_unexpected(self, stream: str, reason: str) -> None:
+        """Record that the server sends a stream in an unexpected shape."""
+        self._unexpected.setdefault(stream, reason)
+
+    def add_missed(self, stream: str, number: int) -> None:
+        """Count records that the server left out where it repeated others."""
+        self._missed[stream] += number
+
+    def add_outside(self, stream: str) -> None:
+        """Count a record dated outside the requested window."""
+        self._outside[stream] += 1
+
+    def add_without_id(self, stream: str) -> None:
+        """Count a record without an id."""
+        self._without_id[stream] += 1
+
+    @property
+    def failed(self) -> dict[str, str]:
+        """Streams of which no part could be read, with the first reason.
+
+        What a plan or a server lacks is not a failure. A project that is gone (404) is
+        one: Sentry answers the same for what it hides, so a stream that is denied like
+        that in every run would stay empty unnoticed. A project that was deleted during
+        the run is not listed by the next one.
+        """
+        reasons = dict(self._unexpected)
+        for item in self.skipped:
+            if not item.is_unavailable:
+                reasons.setdefault(item.stream, f"{item.part}: {item.reason}")
+        return {
+            stream: reason
+            for stream, reason in sorted(reasons.items())
+            if not self._read[stream]
+        }
+
+    def log(self, logger: logging.Logger) -> None:
+        """Log what was left out."""
+        for stream, reason in sorted(self._missing.items()):
+            logger.warning("%s is missing on this server: %s", stream, reason)
+        for stream, number in sorted(self._outside.items()):
+            logger.info(
+                "%s: %s records were dated outside the window and left out",
+                stream,
+                f"{number:,}",
+            )
+        for stream, number in sorted(self._without_id.items()):
+            logger.warning("%s: %d records without an id were left out", stream, number)
+        for stream, number in sorted(self._missed.items()):
+            if number:
+                logger.warning(
+                    "%s: %s may be missing: between two pages of a list this server "
+                    "repeats records of the same moment and leaves out others",
+                    stream,
+                    counted(number, "record"),
+                )
+        self._log_skipped(logger)
+
+    def _log_skipped(self, logger: logging.Logger) -> None:
+        """Log the parts that were skipped, not all of them if they are many."""
+        listed: Counter[str] = Counter()
+        for item in self.skipped:
+            listed[item.stream] += 1
+            if listed[item.stream] <= MAX_LISTED:
+                logger.warning("%s skipped %s: %s", item.stream, item.part, item.reason)
+        for stream, number in listed.items():
+            if number > MAX_LISTED:
+                logger.warning(
+                    "%s skipped %d more, not listed", stream, number - MAX_LISTED
+                )
+
+
+def counted(number: int, what: str) -> str:
+    """Format a number of things, such as `1 record` or `1,200 records`."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -1,0 +1,296 @@
+"""The state of the tap: small, and never ahead of what was written.
+
+    {"bookmarks": {"project_events": {"by_id": {"1": {
+        "bookmark": "2026-11-23T20:00:00Z",
+        "scan": [{"start": …, "end": …, "at": …}]}}}}}
+
+One entry per project, team or organization, by id, so that a renamed one keeps its
+place. The scan stands in a list because Meltano merges states key by key: a list is
+taken whole, while an object would be mixed with that of a former scan, and cannot be
+merged into a null at all. The SDK's own partitions are searched and copied at every
+step, which is quadratic in their number; this state is looked up and changed in place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from tap_sentry.api import pagination
+from tap_sentry.windows import BEGINNING, Window, parse_instant, to_text
+
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import Callable
+
+Entry = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Scan:
+    """One reading of a window, newest first, and how far it has come."""
+
+    window: Window
+    #: The oldest date that was written.
+    at: datetime | None = None
+    #: Where the list goes on.
+    cursor: str | None = None
+    #: The issue that is being read; those with smaller ids are done.
+    issue: int | None = None
+
+    @property
+    def end(self) -> datetime:
+        """The upper bound that is asked for: dates of requests have whole seconds."""
+        if self.at is None:
+            return self.window.end
+        second = self.at.replace(microsecond=0) + timedelta(seconds=1)
+        return min(second, self.window.end)
+
+    def since(self, start: datetime) -> Scan:
+        """What the scan still has to read from a start on."""
+        window = Window(max(start, self.window.start), self.window.end)
+        if window.start < self.end:
+            return replace(self, window=window)
+        # All that is left of the list in hand lies before the start.
+        if self.issue is None:
+            return Scan(Window(window.end, window.end))
+        return Scan(window, issue=self.issue + 1)
+
+    def of_issue(self, issue: int) -> Scan:
+        """What the scan of a project has to read of one of its issues."""
+        return self if issue == self.issue else Scan(self.window, issue=issue)
+
+    def resumable(self, cursor: str | None, floor: datetime | None = None) -> Scan:
+        """The scan as it can be resumed by a list whose next page has this cursor.
+
+        A cursor in time is kept; one that counts rows of a list ordered by
+        `dateCreated` is replaced by that date, but by none before `floor`; so is a new
+        `end`, which has no cursor; where a cursor says nothing, the list is read again
+        from the top.
+        """
+        if cursor is None or pagination.counts_rows(cursor):
+            is_ahead = floor and self.at and self.at < floor
+            return replace(self, at=floor if is_ahead else self.at, cursor=None)
+        if pagination.is_in_time(cursor):
+            return replace(self, at=None, cursor=cursor)
+        return replace(self, at=None, cursor=None)
+
+    def to_state(self) -> list[Entry]:
+        """As it stands in the state."""
+        entry: Entry = {
+            "start": to_text(self.window.start),
+            "end": to_text(self.window.end),
+        }
+        if self.issue is not None:
+            entry["issue"] = str(self.issue)
+        if self.at is not None:
+            entry["at"] = self.at.isoformat().replace("+00:00", "Z")
+        if self.cursor is not None:
+            entry["cursor"] = self.cursor
+        return [entry]
+
+    @classmethod
+    def from_state(cls, entries: list[Entry]) -> Scan:
+        """From the state.
+
+        Raises:
+            ValueError: If it is no scan.
+        """
+        try:
+            (entry,) = entries
+            window = Window(parse_instant(entry["start"]), parse_instant(entry["end"]))
+            at, issue, cursor = (entry.get(name) for name in ("at", "issue", "cursor"))
+            scan = cls(
+                window,
+                at=None if at is None else parse_instant(at),
+                cursor=None if cursor is None else str(cursor),
+                issue=None if issue is None else int(issue),
+            )
+        except (AttributeError, KeyError, TypeError, OverflowError) as error:
+            raise ValueError(error) from None
+        if window.end < BEGINNING or (scan.at and scan.at not in window):
+            raise ValueError(entry)
+        return scan
+
+
+def plan(
+    entry: Entry, *, start: datetime | None, end: datetime, lookback: timedelta
+) -> list[Scan]:
+    """What a run has to read: the rest of an interrupted scan, then what is new.
+
+    `start` is the `start_date`, `end` the upper bound of the run.
+    """
+    first = start or BEGINNING
+    scans = []
+    bookmark = parse_instant(entry["bookmark"]) if entry.get("bookmark") else None
+    if entry.get("scan"):
+        scan = Scan.from_state(entry["scan"]).since(first)
+        if scan.window.end <= end and (not bookmark or scan.window.end > bookmark):
+            scans.append(scan)
+            bookmark = scan.window.end
+    if bookmark is None:
+        scans.append(Scan(Window(first, end)))
+    elif bookmark < end:
+        scans.append(Scan(Window(max(first, bookmark - lookback), end)))
+    return [scan for scan in scans if scan.window]
+
+
+class Bookmarks:
+    """The entries of all streams; changed by the main thread alone."""
+
+    def __init__(
+        self, bookmarks: dict[str, dict[str, Any]], changed: Callable[[], None]
+    ) -> None:
+        """Change the bookmarks of the tap's state; `changed` is called each time."""
+        self._bookmarks = bookmarks
+        self._changed = changed
+
+    def entry(self, stream: str, key: str) -> Entry:
+        """What is known of a project, team or organization; nothing is created."""
+        by_id: dict[str, Entry] = self._bookmarks.get(stream, {}).get("by_id", {})
+        return by_id.get(key, {})
+
+    def update(self, stream: str, key: str, **values: object) -> None:
+        """Write values into an entry."""
+        by_id = self._bookmarks.setdefault(stream, {}).setdefault("by_id", {})
+        by_id.setdefault(key, {}).update(values)
+        self._changed()
+
+    def refreshed(self, stream: str, organization: str) -> datetime | None:
+        """When all issues of an organization were last read."""
+        dates = self._bookmarks.get(stream, {}).get("refreshed", {})
+        return parse_instant(dates[organization]) if dates.get(organization) else None
+
+    def refresh(self, stream: str, organization: str, at: datetime) -> None:
+        """Keep when all issues of an organization were read."""
+        dates = self._bookmarks.setdefault(stream, {}).setdefault("refreshed", {})
+        dates[organization] = to_text(at)
+        self._changed()
+
+    def progress(self, stream: str, key: str, scan: Scan) -> None:
+        """Keep how far a scan has come."""
+        self.update(stream, key, scan=scan.to_state())
+
+    def finish(self, stream: str, key: str, scan: Scan) -> None:
+        """A scan is complete: its upper bound is the bookmark, unless one is later."""
+        entry = self.entry(stream, key)
+        values = {
+            "bookmark": max(entry.get("bookmark") or "", to_text(scan.window.end))
+        }
+        # Meltano merges the state of a failed run into the one before: a scan that is
+        # only left out would come back.
+        nothing = {"scan": None} if "scan" in entry else {}
+        self.update(stream, key, **values, **nothing)
+
+
+def load(
+    state: dict[str, Any], logger: logging.Logger, *, latest: datetime
+) -> dict[str, Any]:
+    """Take over what is usable of a state that was passed in, and say what is not.
+
+    A bookmark after `latest` was made by a wrong clock.
+    """
+    bookmarks = state.get("bookmarks")
+    if not isinstance(bookmarks, dict):
+        if state:
+            logger.warning("The state has no bookmarks: everything is read again")
+        return {}
+    loaded = {}
+    for stream, found in bookmarks.items():
+        if not isinstance(found, dict):
+            continue
+        kept: Entry = {}
+        # An organization without projects has nothing but `refreshed`.
+        by_id = found.get("by_id", {} if "refreshed" in found else None)
+        if isinstance(by_id, dict):
+            kept["by_id"] = {
+                key: usable
+                for key, entry in by_id.items()
+                if (usable := _usable(stream, key, entry, logger, latest))
+            }
+            if refreshed := _usable(
+                stream, "refreshed", found.get("refreshed"), logger, latest
+            ):
+                kept["refreshed"] = refreshed
+        elif found:
+            logger.warning(
+                "The state of %s is of another layout, not of this tap: "
+                "the stream is read from its beginning",
+                stream,
+            )
+        loaded[stream] = kept
+    return loaded
+
+
+def _usable(
+    stream: str, key: str, entry: object, logger: logging.Logger, latest: datetime
+) -> Entry:
+    """The values of an entry that are what they should be."""
+    if not isinstance(entry, dict):
+        return {}
+    usable: Entry = {}
+    for name, value in entry.items():
+        if value is None:
+            continue
+        try:
+            if name == "scan":
+                Scan.from_state(value)
+                usable[name] = value
+                continue
+            instant = parse_instant(value)
+            if instant > latest:
+                logger.warning(
+                    "The state has a bookmark in the future (%s of %s, %s): "
+                    "it is not used, and the stream is read from its beginning",
+                    stream,
+                    key,
+                    value,
+                )
+                continue
+        except (ValueError, TypeError, AttributeError):
+            logger.warning(
+                "The state of %s has a value that is no date (%s of %s): "
+                "it is not used",
+                stream,
+                name,
+                key,
+            )
+            continue
+        # One before all that Sentry holds is as good as none.
+        if instant > BEGINNING:
+            usable[name] = to_text(instant)
+    return usable
+
+
+class NoStateManager:
+    """Stands in for the SDK's state manager and keeps nothing.
+
+    The SDK would write a state of its own beside the tap's: one partition for each
+    context, which is quadratic in their number.
+    """
+
+    #: The SDK sets it to False on the one that it got; the next one is a new one.
+    is_flushed = True
+    #: The SDK touches it before it writes a STATE message.
+    stream_state: ClassVar[Entry] = {}
+
+    def _nothing(self, *_: object, **__: object) -> None:
+        """Do nothing."""
+
+    write_starting_replication_value = _nothing
+    write_replication_key_signpost = _nothing
+    increment_state = _nothing
+    finalize_state = _nothing
+    finalize_progress_markers = _nothing
+    get_state_partition_context = _nothing
+    get_state_partitions = _nothing
+    get_starting_replication_value = _nothing
+
+    def get_context_state(self, context: object) -> Entry:  # noqa: ARG002 - the SDK's
+        """An entry that is thrown away."""
+        return {}
+
+    def is_state_non_resumable(self) -> bool:
+        """A run that was cut short resumes from the tap's own state."""
+        return False

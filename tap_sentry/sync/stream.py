@@ -1,0 +1,84 @@
+"""The SDK's REST stream, whose state and metrics do not grow with its contexts."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from typing import TYPE_CHECKING, Any
+
+from singer_sdk import metrics
+from singer_sdk.helpers.conform import TypeConformanceLevel
+from singer_sdk.streams.rest import RESTStream
+
+from tap_sentry.sync.metrics import StreamCounter, StreamTimer
+from tap_sentry.sync.state import NoStateManager
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class SingerStream(RESTStream[str]):
+    """Leaves the state to the tap, and counts and logs once for all contexts.
+
+    The SDK keeps one partition of the state, two metrics and several log lines for
+    each context, which can be thousands.
+    """
+
+    # Values come from JSON, and rows are reduced to the declared columns already.
+    TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE
+
+    # Without partitioning keys the SDK adds no context keys to records either;
+    # `post_process` does.
+    state_partitioning_keys = ()
+    ignore_parent_replication_key = False
+
+    @property
+    def replication_method(self) -> str:
+        """FULL_TABLE without a replication key, whatever the catalog says."""
+        return super().replication_method if self.replication_key else "FULL_TABLE"
+
+    @property
+    def state_manager(self) -> NoStateManager:  # type: ignore[override] # keeps none
+        """A state manager that does nothing: the tap keeps its own state."""
+        return NoStateManager()
+
+    def get_replication_key_signpost(
+        self, context: Mapping[str, Any] | None = None
+    ) -> None:
+        """Return no signpost: the start of the run bounds each window."""
+        del context
+
+    def log(
+        self, message: str, *args: Any, level: int = logging.INFO, **options: Any
+    ) -> None:
+        """Log the SDK's lines about contexts and errors at DEBUG.
+
+        There is one line per context, and the tap reports errors itself.
+        """
+        is_sdk = level in {logging.INFO, logging.ERROR}
+        super().log(message, *args, level=logging.DEBUG if is_sdk else level, **options)
+
+    def log_sync_costs(self) -> None:
+        """Log the metrics; the SDK calls this after all streams have been read."""
+        super().log_sync_costs()
+        if self.selected or self.has_selected_descendents:
+            for metric in self.metrics:
+                metric.end()
+
+    @functools.cached_property
+    def metrics(self) -> tuple[StreamCounter, StreamTimer]:
+        """One counter and one timer for all contexts, which can be thousands."""
+        tags = {metrics.Tag.STREAM: self.name}
+        return (
+            StreamCounter(metrics.Metric.RECORD_COUNT, tags),
+            StreamTimer(metrics.Metric.SYNC_DURATION, {**tags}),
+        )
+
+    def get_record_counter(self, **options: Any) -> StreamCounter:
+        """Return the counter of all contexts."""
+        del options
+        return self.metrics[0]
+
+    def get_sync_timer(self) -> StreamTimer:
+        """Return the timer of all contexts."""
+        return self.metrics[1]
