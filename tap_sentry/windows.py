@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 
 #: The start of a list nobody bounded; servers cut it to what they keep.
@@ -21,7 +22,7 @@ BEGINNING = datetime(2010, 1, 1, tzinfo=UTC)
 UNITS = {
     "s": timedelta(seconds=1),
     "m": timedelta(minutes=1),
-    "h": timedelta(hours=1),
+    "h": HOUR,
     "d": DAY,
     "w": 7 * DAY,
 }

@@ -226,7 +226,6 @@ FLAVOURS = {
             missing={
                 "organizations/{org}/repos/": "page",
                 "organizations/{org}/stats/": "page",
-                "organizations/{org}/stats_v2/": "unprocessable",
                 "organizations/{org}/issues/{issue}/": "method",
                 "organizations/{org}/issues/{issue}/events/": "page200",
                 "projects/{org}/{project}/stats/": "page200",
@@ -702,6 +701,7 @@ class SentrySimulator:
         latency: float = 0,
         link_base: str | None = None,
         is_compressing: bool = False,
+        refusal: tuple[timedelta, int] | None = None,
     ) -> None:
         #: Tells the time of the server; a test may replace it.
         self.clock = clock or (lambda: datetime.now(UTC))
@@ -717,6 +717,10 @@ class SentrySimulator:
         #: The server that `Link` headers name, if not this one.
         self.link_base = link_base
         self.is_compressing = is_compressing
+        #: How old the start of a window may be, and the status where it is older.
+        self.refusal = refusal
+        #: Paths below which windows are refused; "" is all of them.
+        self.refusing = ""
         self.requests: list[Request] = []
         #: Requests per path template, and how many of each were under way at most.
         self.counts: Counter[str] = Counter()
@@ -1138,12 +1142,16 @@ class SentrySimulator:
                 stats = ["generated"]
             elif stream == "organization_event_counts":
                 stats = [stat for stat in stats if stat != "generated"]
+        if self.flavour.glitchtip:
+            # It counts accepted events.
+            stats = [stat for stat in stats if "accepted" in STATS[stat]]
         by_event = stream.startswith("project") or self.flavour.old_stats
         for ids, projects in owners:
             for stat in stats:
                 for at in range(floored(start, step), math.ceil(end.timestamp()), step):
                     stamp = iso(datetime.fromtimestamp(at, UTC), "seconds")
-                    count = self._stat(projects, stat, at, at + step, by_event=by_event)
+                    name = "generated" if self.flavour.glitchtip else stat
+                    count = self._stat(projects, name, at, at + step, by_event=by_event)
                     row = {"stat": stat, "timestamp": stamp, "count": count}
                     key = (organization.id, *ids, stat, resolution, stamp)
                     yield key, row.copy
@@ -1498,12 +1506,26 @@ class SentrySimulator:
             raise refuse(400, f"Invalid date range: {error}") from None
         if low and high and low >= high:
             raise refuse(400, "start must be before end")
+        self._check_age(call, low)
         if self.flavour.precision == "seconds":
             low = low and low.replace(microsecond=0)
             high = high and high.replace(microsecond=0)
         kept = self._kept(low) if clamped else low
         outside = bool(kept and high and high <= kept)
         return Window(kept, high, outside)
+
+    def _check_age(self, call: Call, start: datetime | None) -> None:
+        """Refuse a window that begins before what is kept, if the server does so."""
+        is_asked = start and call.one("start")
+        is_here = call.request.path.startswith(self.refusing)
+        if not (self.refusal and is_asked and is_here):
+            return
+        kept, status = self.refusal
+        if start and start < self.clock() - kept:
+            if status == 500:
+                raise internal_error()
+            detail = "Invalid date range: start is outside of the retention period"
+            raise refuse(status, detail)
 
     def _limit(self, call: Call, parameter: str, *, full: bool = False) -> int:
         """Read how many rows a page may have."""
@@ -2120,6 +2142,8 @@ class SentrySimulator:
         f"{DATES} field groupBy interval project category outcome reason",
     )
     def _stats_v2(self, call: Call) -> Answer:
+        if self.flavour.glitchtip:
+            return self._ungrouped(call)
         groups = call.all("groupBy")
         fields = call.all("field")
         if not fields or not groups:
@@ -2154,6 +2178,34 @@ class SentrySimulator:
                 "end": iso(end, "seconds"),
                 "intervals": intervals,
                 "groups": answer,
+            }
+        )
+
+    def _ungrouped(self, call: Call) -> Answer:
+        """Count accepted events as GlitchTip does: only the first hour of a day."""
+        for name in ("category", "start", "end"):
+            if not call.one(name):
+                found = {"type": "missing", "loc": ["query", name]}
+                raise RefusalError(
+                    reply({"detail": [found | {"msg": "Field required"}]}, 422)
+                )
+        step = int(parse_period(call.one("interval", "1h")).total_seconds())
+        window = self._window(call)
+        low, high = (
+            floored(at or self.clock(), step) for at in (window.start, window.end)
+        )
+        buckets = range(low, high + 1, step)
+        projects = self._selected(call)
+        counts = [
+            self._stat(projects, "generated", at, at + HOUR, by_event=False)
+            for at in buckets
+        ]
+        series = {"sum(quantity)": [count or None for count in counts]}
+        intervals = [iso(datetime.fromtimestamp(at, UTC), "seconds") for at in buckets]
+        return reply(
+            {
+                "intervals": [text.replace("Z", "+00:00") for text in intervals],
+                "groups": [{"series": series}],
             }
         )
 

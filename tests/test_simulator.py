@@ -517,8 +517,6 @@ def test_every_stream_has_a_truth(flavour):
             or stream
             not in {
                 "organization_repositories",
-                "organization_event_counts",
-                "team_event_counts",
                 "project_event_counts",
                 "project_feedback",
                 "project_users",

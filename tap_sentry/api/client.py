@@ -11,6 +11,7 @@ from tap_sentry.api import urls
 from tap_sentry.api.connection import BearerToken, ServerSession
 from tap_sentry.api.endpoints import Endpoints
 from tap_sentry.api.prefetch import Prefetcher
+from tap_sentry.api.retention import Retention
 from tap_sentry.api.scheduler import PendingRequest, RequestScheduler
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class SentryClient:
         self.prefetcher = Prefetcher(self.scheduler.budget)
         self.scheduler.meanwhile = self.prefetcher.top_up
         self.endpoints = Endpoints()
+        self.retention = Retention(settings.started, settings.start, logger)
 
     @property
     def timeout(self) -> int:

@@ -11,6 +11,8 @@ class Endpoints:
         self.missing: set[str] = set()
         #: Those of the missing ones that answer in an unexpected shape.
         self.unexpected: set[str] = set()
+        #: Those that count accepted events only and ignore `groupBy`.
+        self.ungrouped: set[str] = set()
         #: Those that failed at first, so that their fallback was tried.
         self.tried: set[str] = set()
         #: The scopes that gave access to each path that was answered.

@@ -69,6 +69,11 @@ class UnverifiedEndpointError(SentryError):
 class RejectedError(SentryError):
     """The object does not exist, or Sentry rejects the request for it."""
 
+    def __init__(self, message: str, response: requests.Response | None = None) -> None:
+        """Keep the response, if there was one."""
+        super().__init__(message)
+        self.response = response
+
 
 class TransientError(SentryError):
     """The request may succeed when it is sent again."""

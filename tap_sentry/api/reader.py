@@ -1,14 +1,15 @@
-"""Read the lists of a stream, from the fallback where the server lacks the first."""
+"""Read the lists of a stream page by page, or ahead of time."""
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from tap_sentry.api import errors, rate_limits
+from tap_sentry.api import errors
+from tap_sentry.api.fallback import PathReader
 from tap_sentry.api.paged_list import Page, PagedList
 from tap_sentry.api.prefetch import Prefetch
 from tap_sentry.api.responses import has_link, read_body
+from tap_sentry.api.retention import may_be_too_old
 from tap_sentry.api.scheduler import ATTEMPTS, PendingRequest
 
 if TYPE_CHECKING:
@@ -16,34 +17,15 @@ if TYPE_CHECKING:
 
     import requests
 
-    from tap_sentry.api.client import SentryClient
-    from tap_sentry.api.source import Context, ListSource
+    from tap_sentry.api.source import Context
     from tap_sentry.records.bodies import Row
+    from tap_sentry.windows import Window
 
 T = TypeVar("T")
 
 
-class ListReader:
+class ListReader(PathReader):
     """Reads the lists of one stream."""
-
-    def __init__(self, source: ListSource, client: SentryClient) -> None:
-        """Request nothing yet."""
-        self._source = source
-        self._client = client
-        self._endpoints = client.endpoints
-
-    @property
-    def current_path(self) -> str:
-        """The path template in use."""
-        return self._endpoints.current(self._source.path, self._source.fallback_path)
-
-    @property
-    def is_unverified(self) -> bool:
-        """Whether it is still open which of two paths the server has."""
-        path = self.current_path
-        return self._source.fallback_path not in {None, path} and (
-            not self._endpoints.has_answered(path)
-        )
 
     def request_page(
         self,
@@ -125,8 +107,9 @@ class ListReader:
             part: Distinguishes the lists of one context.
         """
         ids = tuple((context or {}).values())
+        start = self._client.retention.start(self._retention_key(context))
         return Prefetch(
-            (self._source.name, self.current_path, ids, part),
+            (self._source.name, self.current_path, ids, start, part),
             make or (lambda: self.paged_list(context)),
         )
 
@@ -154,13 +137,15 @@ class ListReader:
         self,
         context: Context | None,
         prefetch: Callable[[], Prefetch] | None = None,
+        window: Window | None = None,
     ) -> Iterator[Page]:
         """Yield the pages of a list, or of its fallback where the server lacks it.
 
         Args:
             context: The context of the list.
             prefetch: Returns the list where it is not simply the whole list; called
-                again for the fallback.
+                again for the fallback and for a shortened window.
+            window: The window that the list is cut by, if it is.
 
         Raises:
             RejectedError: If this list is missing while others of its kind are not.
@@ -173,127 +158,77 @@ class ListReader:
                 self._endpoints.add_answer(path, self._source.needed_scopes)
                 yield page
 
-        yield from self.with_fallback(context, read)
-
-    def with_fallback(
-        self, context: Context | None, read: Callable[[], Iterator[T]]
-    ) -> Iterator[T]:
-        """Yield what `read` yields, from the fallback where the server lacks the list.
-
-        Raises:
-            MissingEndpointError: If the server has neither of the two.
-            RejectedError: If it lacks this list while it has others of its kind.
-            TransientError: If it sends a web page where it sent lists before.
-        """
-        path = self.current_path
-        if path in self._endpoints.missing:
-            is_unexpected = path in self._endpoints.unexpected
-            msg = f"this server does not have {path}"
-            if is_unexpected:
-                msg = f"the answers of {path} are not understood"
-            raise errors.MissingEndpointError(msg, is_unexpected=is_unexpected)
-        try:
-            yield from read()
-        except errors.SentryError as error:
-            if self._endpoints.has_answered(path):
-                if isinstance(error, errors.MissingEndpointError):
-                    # A proxy whose server is down sends 404 as well.
-                    if error.is_web_page:
-                        raise errors.TransientError(*error.args) from error
-                    raise errors.RejectedError(*error.args) from error
-                raise
-            if self._is_missing(error, context):
-                self._drop(path, error)
-            elif not isinstance(error, errors.UnverifiedEndpointError):
-                raise
-            yield from self.with_fallback(context, read)
-
-    def _is_missing(self, error: errors.SentryError, context: Context | None) -> bool:
-        """Return whether an error of the first page means that the list is missing.
-
-        Old servers fail permanently (500) where they do not have it.
-        """
-        if isinstance(error, (errors.MissingEndpointError, errors.BrownOutError)):
-            return True
-        if isinstance(error, errors.UnverifiedEndpointError):
-            return self._is_replaced(context)
-        if isinstance(error, errors.UnexpectedJSONError) or (
-            isinstance(error, errors.TransientError)
-            and errors.is_web_page(error.response)
-        ):
-            return self._endpoints.has_any
-        return (
-            self.is_unverified
-            and errors.is_failure(error)
-            and self._answers(context, ATTEMPTS)
+        yield from self.with_fallback(
+            context, lambda: self.within_retention(context, window, read)
         )
 
-    def _is_replaced(self, context: Context | None) -> bool:
-        """Return whether the server has the fallback only, after a first failure.
+    def retained(self, context: Context | None, window: Window) -> Window:
+        """Return the part of a window that the server lets be read."""
+        return self._client.retention.clamp(self._retention_key(context), window)
 
-        The failure may have been a passing one. If the fallback answers, the endpoint
-        is asked for a single row once more. In any case it is tried as often as other
-        endpoints from then on.
+    def within_retention(
+        self,
+        context: Context | None,
+        window: Window | None,
+        read: Callable[[], Iterator[T]],
+    ) -> Iterator[T]:
+        """Yield what `read` yields, from a later start if a window begins too early.
+
+        Args:
+            context: The context of the list.
+            window: The window to read; None for a list without.
+            read: Reads what is `retained` of the window. When called again, it goes on
+                after what it yielded.
         """
-        path = self._source.path
-        self._endpoints.tried.add(path)
-        if not self._answers(context, 1):
-            return False
-        self._client.scheduler.pause(next(rate_limits.expo()))
-        pending = self._probe(context, path)
-        pending.is_trial = True
-        try:
-            self._client.result(pending)
-        except (errors.UnverifiedEndpointError, errors.MissingEndpointError):
-            return True
-        except errors.RejectedError:
-            # The server has the endpoint and lacks some parameter.
-            pass
-        except errors.SKIPPABLE_ERRORS:
-            return False
-        self._endpoints.add_answer(path, self._source.needed_scopes)
-        return False
+        retention, key = self._client.retention, self._retention_key(context)
+        rejection: errors.RejectedError | errors.TransientError | None = None
+        may_pass = True
+        while True:
+            try:
+                for item in read():
+                    if rejection and may_pass and self._is_answered(rejection):
+                        # It was a passing failure, unless it comes back.
+                        may_pass, rejection = False, None
+                        retention.restore(key)
+                        break
+                    if rejection:
+                        rejection = None
+                        retention.accept(key)
+                    if window is not None:
+                        retention.log(key, self._source.name, window)
+                    yield item
+                else:
+                    return
+            except (errors.RejectedError, errors.TransientError) as error:
+                step = self._source.window_step
+                if window is None or not (
+                    may_be_too_old(error) and retention.shorten(key, window, step)
+                ):
+                    raise rejection or error from None
+                rejection = rejection or error
 
-    def _answers(self, context: Context | None, attempts: int) -> bool:
-        """Return whether the fallback answers a request for a single row."""
-        pending = self._probe(context, str(self._source.fallback_path))
-        pending.attempts = ATTEMPTS - attempts
+    def _retention_key(self, context: Context | None) -> Hashable:
+        """Return what a retention period belongs to: plans differ by organization."""
+        return self.current_path, (context or {}).get("organization_id")
+
+    def _is_answered(
+        self, rejection: errors.RejectedError | errors.TransientError
+    ) -> bool:
+        """Return whether a request that failed with a 5xx succeeds by now."""
+        if not errors.is_failure(rejection) or rejection.response is None:
+            return False
+        pending = PendingRequest(
+            self._source.name,
+            self.current_path,
+            rejection.response.request,
+            self._source.validate_response,
+            attempts=ATTEMPTS - 1,
+        )
         try:
             self._client.result(pending)
         except errors.SKIPPABLE_ERRORS:
             return False
         return True
-
-    def _probe(self, context: Context | None, path: str) -> PendingRequest[list[Row]]:
-        """Return the request for a single row, to see if the server has a path."""
-        source = self._source
-        is_fallback = path == source.fallback_path
-        params = dict(source.fallback_params if is_fallback else source.params)
-        params |= source.probe_query(context or {}, path)
-        if source.page_size_name:
-            params[source.page_size_name] = 1
-
-        def read(response: requests.Response) -> list[Row]:
-            source.validate_response(response)
-            return list(source.parse_response(response))
-
-        request = self._client.prepare(source.url(path, context), params)
-        return PendingRequest(source.name, path, request, read)
-
-    def _drop(self, path: str, error: errors.SentryError) -> None:
-        """Record that the server lacks a path, and log it once.
-
-        Nothing is wrong as long as a fallback returns the same records.
-        """
-        self._endpoints.missing.add(path)
-        instead = self.current_path
-        level = logging.INFO if instead != path else logging.WARNING
-        msg = "This server does not have %s (%s)%s"
-        if isinstance(error, errors.UnexpectedJSONError):
-            self._endpoints.unexpected.add(path)
-            msg = "The answers of %s are not understood (%s)%s"
-        suffix = f": {instead} is read instead" if instead != path else ""
-        self._client.scheduler.logger.log(level, msg, path, error, suffix)
 
     def fetch_object(self, path: str, url: str, decode: Callable[[bytes], Any]) -> Row:
         """Fetch the object at a path.

@@ -84,7 +84,7 @@ def _reject(
         raise errors.ForbiddenError(
             message, scopes, is_unavailable_feature=is_unavailable
         )
-    raise errors.RejectedError(message)
+    raise errors.RejectedError(message, response)
 
 
 def _reject_page(response: requests.Response, message: str) -> NoReturn:

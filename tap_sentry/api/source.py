@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from datetime import timedelta
 
     import requests
 
@@ -62,6 +63,10 @@ class ListSource(Protocol):
     @property
     def waits_for_brown_out(self) -> bool:
         """Whether to wait for the end of a brown-out before the fallback."""
+
+    @property
+    def window_step(self) -> timedelta:
+        """What the start of a shortened window is a multiple of."""
 
     @property
     def needed_scopes(self) -> tuple[str, ...]:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 class Settings:
     """The settings of one run, resolved against the instant it started."""
 
+    #: When the run started.
+    started: datetime
     auth_token: str = field(repr=False)
     api_url: str
     organizations: tuple[str, ...]
@@ -74,6 +76,7 @@ def resolve(config: Mapping[str, Any], now: datetime) -> Settings:
     )
     start, end, is_report = _window(reader, now)
     settings = Settings(
+        started=now,
         auth_token=reader.token(),
         api_url=reader.read("api_url", parse_url) or "",
         organizations=reader.names("organizations", "organizations"),

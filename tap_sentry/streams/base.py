@@ -13,10 +13,12 @@ from tap_sentry.records import bodies
 from tap_sentry.records.columns import Projection
 from tap_sentry.sync.paginator import SentryPaginator
 from tap_sentry.sync.stream import SingerStream
+from tap_sentry.windows import HOUR
 
 if TYPE_CHECKING:
     import contextlib
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from datetime import timedelta
 
     import requests
     from requests.auth import AuthBase
@@ -57,6 +59,9 @@ class SentryStream(SingerStream):
     page_size_name: ClassVar[str | None] = "per_page"
     #: Rows per page; smaller sizes follow for a server that fails on larger pages.
     page_sizes: ClassVar[tuple[int, ...]] = (100,)
+
+    #: What the start of a window is a multiple of, where Sentry keeps less.
+    window_step: timedelta = HOUR
 
     #: The column that identifies a row within the list.
     id_column: ClassVar[str] = "id"

@@ -190,16 +190,17 @@ class ProjectIssues(WindowedStream):
             raise self._failure
         found: set[int] = set()
         want = functools.partial(self.window_want, context, window)
+        cut = window if self.is_cut_by_window else None
         pages = 0
         try:
-            for page in self.reader.pages(context, want):
+            for page in self.reader.pages(context, want, cut):
                 yield from self.unknown(page, found)
                 pages += 1
                 self.run.checkpoint()
             if pages > 1:
                 # An issue with a new event goes from a page to come to one before.
                 want = functools.partial(self.window_want, context, window, found)
-                for page in self.reader.pages(context, want):
+                for page in self.reader.pages(context, want, cut):
                     yield from self.unknown(page, found)
         except errors.SKIPPABLE_ERRORS as error:
             # The children need not ask for it once more.
@@ -229,10 +230,11 @@ class ProjectIssues(WindowedStream):
         """The pages of the list for a window; up to one of which all is `found`."""
         query = {"query": self.run.settings.issue_query}
         if self.is_cut_by_window:
+            kept = self.reader.retained(context, window)
             query |= {
                 "project": context["project_id"],
-                "start": to_text(window.start),
-                "end": to_text(window.end),
+                "start": to_text(kept.start),
+                "end": to_text(kept.end),
             }
 
         def is_known(page: Page) -> bool:

@@ -19,6 +19,7 @@ from tap_sentry.streams.projects import OrganizationProjects
 from tap_sentry.streams.teams import OrganizationTeams, TeamProjects
 from tap_sentry.windows import (
     DAY,
+    HOUR,
     Window,
     ceil,
     floor,
@@ -43,6 +44,8 @@ OUTCOMES = {
     "blacklisted": ("filtered",),
     "generated": ("accepted",),
 }
+#: Stands for the outcome where a server ignores `groupBy` and counts accepted events.
+UNGROUPED = "ungrouped"
 #: What every server keeps, for a run without a start.
 KEPT = {"1d": 90 * DAY, "1h": 7 * DAY}
 #: Intervals that one request may ask for: of `stats_v2`, of the older endpoints. The
@@ -86,20 +89,33 @@ class EventCounts(SentryStream):
             yield from self.reader.with_fallback(context, lambda: self.read(context))
 
     def read(self, context: Context) -> Iterator[Row]:
-        """The counts, with a STATE after each request."""
-        resolution = self.run.settings.stats_resolution
+        """Yield the counts, with a STATE after each request."""
         for stats, window in self.windows(context):
-            for part in split(window, self.longest):
-                for (stat, timestamp), count in self.counts(context, stats, part):
-                    yield {
-                        "stat": stat,
-                        "resolution": resolution,
-                        "timestamp": to_text(timestamp),
-                        "count": count,
-                    }
-                if self.saves_state:
-                    self.keep(context, stats, part.end)
-                self.run.checkpoint()
+            yield from self.read_window(context, stats, window)
+
+    def read_window(
+        self, context: Context, stats: tuple[str, ...], window: Window
+    ) -> Iterator[Row]:
+        """Yield the counts of stats that are read from the same bucket on."""
+        reached = window.start
+
+        def read() -> Iterator[tuple[Window, list[Row]]]:
+            nonlocal reached
+            rest = self.reader.retained(context, Window(reached, window.end))
+            while rest and (counted := self.counted(stats)):
+                part = Window(rest.start, min(rest.end, rest.start + self.longest))
+                interval = self.interval
+                rows = list(self.counts(context, counted, part))
+                if interval == self.interval:
+                    yield part, rows
+                    reached = part.end
+                    rest = Window(part.end, rest.end)
+
+        for part, rows in self.reader.within_retention(context, window, read):
+            yield from rows
+            if self.saves_state:
+                self.keep(context, self.counted(stats), part.end)
+            self.run.checkpoint()
 
     @property
     def is_v2(self) -> bool:
@@ -107,9 +123,46 @@ class EventCounts(SentryStream):
         return self.reader.current_path.endswith("/stats_v2/")
 
     @property
+    def is_ungrouped(self) -> bool:
+        """Whether the server counts accepted events only, as GlitchTip does."""
+        return self.reader.current_path in self.run.client.endpoints.ungrouped
+
+    @property
+    def interval(self) -> timedelta:
+        """The length of the intervals to request.
+
+        Days of GlitchTip hold the counts of their first hour only.
+        """
+        return HOUR if self.is_ungrouped else self.run.settings.bucket
+
+    @property
+    def window_step(self) -> timedelta:  # type: ignore[override] # by the settings
+        """The length of a bucket: the first one that Sentry keeps whole."""
+        return self.run.settings.bucket
+
+    @property
     def stats(self) -> tuple[str, ...]:
         """The stats that the path in use can count."""
         return self.run.settings.stats
+
+    def counted(self, stats: tuple[str, ...]) -> tuple[str, ...]:
+        """Return those of some stats that the server can count."""
+        if not self.is_ungrouped:
+            return stats
+        return tuple(stat for stat in stats if stat in self._accepted_stats)
+
+    @functools.cached_property
+    def _accepted_stats(self) -> frozenset[str]:
+        """The stats that include accepted events."""
+        stats = self.run.settings.stats
+        others = [stat for stat in stats if "accepted" not in OUTCOMES[stat]]
+        if others:
+            self.logger.warning(
+                "This server counts accepted events only: %s is empty for %s",
+                self.name,
+                " and ".join(others),
+            )
+        return frozenset(stats) - frozenset(others)
 
     # Time -----------------------------------------------------------------------------
 
@@ -152,25 +205,43 @@ class EventCounts(SentryStream):
 
     def counts(
         self, context: Context, stats: tuple[str, ...], window: Window
-    ) -> Iterator[tuple[tuple[str, datetime], int]]:
-        """The counts of a window: by stat, then by time."""
+    ) -> Iterator[Row]:
+        """Yield the counts of a window: by stat, then by time."""
+        bucket = self.run.settings.bucket
         sums: Counter[tuple[str, datetime]] = Counter()
+        for wanted, row in self.answers(context, stats, window):
+            timestamp = floor(row["timestamp"], bucket)
+            for stat in wanted:
+                if row.get("outcome") in {None, UNGROUPED, *OUTCOMES[stat]}:
+                    sums[stat, timestamp] += row["count"]
+        for stat in stats:
+            if self.is_ungrouped and sums:
+                # Intervals without events can be missing.
+                sums.update({(stat, part.start): 0 for part in split(window, bucket)})
+            for timestamp in sorted(time for name, time in sums if name == stat):
+                if timestamp in window:
+                    yield {
+                        "stat": stat,
+                        "resolution": self.run.settings.stats_resolution,
+                        "timestamp": to_text(timestamp),
+                        "count": sums[stat, timestamp],
+                    }
+
+    def answers(
+        self, context: Context, stats: tuple[str, ...], window: Window
+    ) -> Iterator[tuple[tuple[str, ...], Row]]:
+        """Request the counts of a window; yield each with the stats it may be for."""
+        path = self.reader.current_path
+        endpoints = self.run.client.endpoints
         for wanted, query in self.queries(context, stats, window):
             for page in self.run.client.prefetcher.take(
                 self.counts_want(context, query)
             ):
-                self.run.client.endpoints.add_answer(
-                    self.reader.current_path, self.needed_scopes
-                )
+                endpoints.add_answer(path, self.needed_scopes)
                 for row in page.rows:
-                    for stat in wanted:
-                        outcome = row.get("outcome")
-                        if outcome is None or outcome in OUTCOMES[stat]:
-                            sums[stat, row["timestamp"]] += row["count"]
-        for stat in stats:
-            for timestamp in sorted(time for name, time in sums if name == stat):
-                if timestamp in window:
-                    yield (stat, timestamp), sums[stat, timestamp]
+                    if row.get("outcome") == UNGROUPED:
+                        endpoints.ungrouped.add(path)
+                    yield wanted, row
 
     def queries(
         self, context: Context, stats: tuple[str, ...], window: Window
@@ -184,7 +255,7 @@ class EventCounts(SentryStream):
                         "field": "sum(quantity)",
                         "category": "error",
                         "groupBy": "outcome",
-                        "interval": self.run.settings.stats_resolution,
+                        "interval": "1d" if self.interval == DAY else "1h",
                         "start": to_text(window.start),
                         "end": to_text(window.end),
                         **({"project": projects} if projects else {}),
@@ -212,16 +283,19 @@ class EventCounts(SentryStream):
             # Its bookmark moves on.
             return
         for stats, window in list(self.windows(context))[:1]:
-            part = next(split(window, self.longest))
+            rest = self.reader.retained(context, window)
+            part = next(split(rest, self.longest), rest)
             while self.knows_projects(context) is False:
                 yield None
-            for _, query in self.queries(context, stats, part):
+            for _, query in self.queries(context, self.counted(stats), part):
                 yield self.counts_want(context, query)
 
     @property
     def longest(self) -> timedelta:
-        """The longest window that one request may ask for."""
-        return (MAX_INTERVALS if self.is_v2 else MAX_POINTS) * self.run.settings.bucket
+        """The longest window of whole buckets that one request may ask for."""
+        bucket = self.run.settings.bucket
+        longest = (MAX_INTERVALS if self.is_v2 else MAX_POINTS) * self.interval
+        return longest // bucket * bucket
 
     def projects(self, context: Context) -> Iterable[list[str]]:
         """The projects to count, for each request; an empty list means all."""
@@ -249,16 +323,13 @@ class EventCounts(SentryStream):
 
 
 def by_outcome(body: Mapping[str, Any]) -> Iterator[Row]:
-    """The counts of an answer of `stats_v2`."""
+    """Yield the counts of an answer of `stats_v2`."""
     times = [parse_instant(text) for text in body["intervals"]]
     for group in body["groups"]:
+        outcome = group["by"]["outcome"] if "by" in group else UNGROUPED
         series = group["series"]["sum(quantity)"]
         for time, count in zip(times, series, strict=True):
-            yield {
-                "outcome": group["by"]["outcome"],
-                "timestamp": time,
-                "count": int(count),
-            }
+            yield {"outcome": outcome, "timestamp": time, "count": int(count or 0)}
     # A window without events has no groups, and counts all the same.
     for time in times:
         yield {"timestamp": time, "count": 0}

@@ -193,8 +193,7 @@ class WindowedStream(SentryStream):
         """
         is_read = False
         try:
-            want = functools.partial(self.scan_want, context, scan)
-            for page in self.reader.pages(context, want):
+            for page in self.listed_pages(context, scan):
                 is_read = True
                 yield page
         except (errors.TransientError, errors.RejectedError):
@@ -202,23 +201,45 @@ class WindowedStream(SentryStream):
             if is_read or not (is_old or scan.cursor):
                 raise
             top = replace(scan, at=None, cursor=None)
-            yield from self.reader.pages(
-                context, functools.partial(self.scan_want, context, top)
-            )
+            yield from self.listed_pages(context, top)
+
+    def listed_pages(self, context: Context, scan: state.Scan) -> Iterator[Page]:
+        """Yield the pages of a scan, from a later start if Sentry keeps less."""
+        place: Place | None = None
+
+        def rest() -> Prefetch:
+            return self.scan_want(context, scan, place)
+
+        window = Window(scan.window.start, scan.end) if self.is_events else None
+        for page in self.reader.pages(context, rest, window):
+            place = cast("Place | None", page.following)
+            yield page
 
     def prefetches(self, context: Context) -> Iterator[Prefetch | None]:
         """The list of the scan that comes first."""
         for scan in self.scans(context)[:1]:
             yield self.scan_want(context, scan)
 
-    def scan_want(self, context: Context, scan: state.Scan) -> Prefetch:
-        """The list of a scan."""
-        make = functools.partial(self.scan_listing, context, scan)
-        return self.reader.prefetch(context, make, part=part_of(scan))
+    def scan_want(
+        self, context: Context, scan: state.Scan, place: Place | None = None
+    ) -> Prefetch:
+        """Return the list of a scan, or what is left of it at a place."""
+        make = functools.partial(self.scan_listing, context, scan, place)
+        part = part_of(scan) if place is None else (part_of(scan), place)
+        return self.reader.prefetch(context, make, part=part)
 
-    def scan_listing(self, context: Context, scan: state.Scan) -> PagedList:
-        """The pages of a scan. A server that ignores dates is stopped by them."""
+    def scan_listing(
+        self, context: Context, scan: state.Scan, start: Place | None = None
+    ) -> PagedList:
+        """Return the pages of a scan. A server that ignores dates is stopped by them.
+
+        Args:
+            context: The context of the list.
+            scan: The scan.
+            start: The place at which the list starts; None for the scan's own.
+        """
         whole = Window(scan.window.start, scan.end)
+        kept = self.reader.retained(context, whole)
 
         def is_older(page: Page) -> bool:
             place = cast("Place | None", page.following)
@@ -231,7 +252,7 @@ class WindowedStream(SentryStream):
             )
 
         def ask(place: Place, page_size: int) -> PendingRequest[Page]:
-            window = Window(place.start or whole.start, place.end or whole.end)
+            window = Window(place.start or kept.start, place.end or kept.end)
             size = ties.page_size(page_size, place)
             pending = self.reader.request_page(
                 context, self.query(window), place.cursor, size
@@ -248,7 +269,7 @@ class WindowedStream(SentryStream):
             self.run.client.scheduler,
             ask,
             page_sizes=self.page_sizes,
-            place=Place(scan.cursor),
+            place=start or Place(scan.cursor),
             is_last=is_older,
         )
 

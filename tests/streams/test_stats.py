@@ -308,12 +308,12 @@ def test_a_start_that_is_now_counts_nothing_yet(sync, sentry, monkeypatch, strea
 
 
 def test_a_server_without_counts_is_no_failure(sync, sentry, caplog):
-    """GlitchTip has none of them."""
+    """GlitchTip does not count the events of a project."""
     sentry.flavour = FLAVOURS["glitchtip"]
     output = sync(*COUNTS)
 
     assert output.code == 0
-    assert len(told(caplog, "event_counts is missing on this server")) == 3
+    assert len(told(caplog, "event_counts is missing on this server")) == 1
 
 
 # Runs that follow ---------------------------------------------------------------------
@@ -372,4 +372,75 @@ def test_counts_that_fail_half_way_go_on_from_there(sync, sentry):
     part = MIDNIGHT - timedelta(days=60) + timedelta(hours=999)
     assert entry[sentry.organization(JURISDICTION).id] == {
         "received.1h": part.strftime("%Y-%m-%dT%H:%M:%SZ")
+    }
+
+
+# GlitchTip ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def glitchtip(sentry):
+    """A GlitchTip, which counts accepted events only and ignores `groupBy`."""
+    sentry.flavour = FLAVOURS["glitchtip"]
+    return sentry
+
+
+@pytest.mark.parametrize("stream", COUNTS[:2])
+@pytest.mark.parametrize(("resolution", "start"), [("1d", "60d"), ("1h", "50d")])
+def test_counts_of_glitchtip_are_summed_from_hours(
+    sync, glitchtip, stream, resolution, start
+):
+    """Its days hold the events of their first hour only; windows are cut to fit."""
+    output = sync(stream, start_date=start, stats_resolution=resolution)
+
+    begin = MIDNIGHT - timedelta(days=int(start[:-1]))
+    truth = true_counts(glitchtip, stream, begin, resolution=resolution)
+    assert counts(output, stream) == truth
+    assert any(truth.values())
+    assert not all(truth.values())
+
+
+def test_glitchtip_is_asked_by_the_day_once(sync, glitchtip):
+    """The first answer shows what it is; teams are asked by the hour at once."""
+    sync(*COUNTS[:2], concurrency=1, start_date="20d")
+
+    intervals = [
+        request["interval"] for request in glitchtip.asked("organizations/.*/stats_v2/")
+    ]
+    assert intervals.count("1d") == 1
+    assert intervals.count("1h") > 2
+
+
+@pytest.mark.usefixtures("glitchtip")
+def test_stats_without_accepted_events_are_not_made_up(sync, caplog):
+    """A warning names them; the others are read."""
+    stream = "organization_event_counts"
+    output = sync(stream, stats=STATS, start_date="3d")
+
+    read = {row["stat"] for row in output.records(stream)}
+    assert read == {"received", "generated"}
+    assert told(caplog, "counts accepted events only", "rejected and blacklisted")
+    bookmarks = output.state["bookmarks"][stream]["by_id"].values()
+    assert {name for entry in bookmarks for name in entry} == {
+        "received.1d",
+        "generated.1d",
+    }
+
+
+def test_hours_that_glitchtip_leaves_out_count_nothing(sync, glitchtip):
+    """Every interval of the window has its count."""
+    body = {
+        "intervals": ["2026-11-19T05:00:00+00:00"],
+        "groups": [{"series": {"sum(quantity)": [7]}}],
+    }
+    glitchtip.fault(200, times=None, body=body, when=at(".*/stats_v2/"))
+    stream = "organization_event_counts"
+    output = sync(stream, start_date="3d", organizations=[STERNWARTE])
+
+    read = {row["timestamp"][:10]: row["count"] for row in output.records(stream)}
+    assert read == {
+        "2026-11-17": 0,
+        "2026-11-18": 0,
+        "2026-11-19": 7,
+        "2026-11-20": 0,
     }
