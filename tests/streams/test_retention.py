@@ -52,7 +52,7 @@ def test_the_default_window_of_counts_is_shortened(sync, sentry, caplog):
         assert record.levelno == logging.INFO
 
 
-@pytest.mark.parametrize("refusal", itertools.product([90, 30, 14, 7], [400, 500]))
+@pytest.mark.parametrize("refusal", [*itertools.product([90, 30, 14, 7], [400, 500])])
 @pytest.mark.parametrize("stream", [*COUNTS, *LISTS])
 def test_a_start_that_is_refused_moves_up(sync, sentry, caplog, stream, refusal):
     """To the longest period that the server accepts, said once as a warning."""
