@@ -9,7 +9,7 @@ from tap_sentry.api.fallback import PathReader
 from tap_sentry.api.paged_list import Page, PagedList
 from tap_sentry.api.prefetch import Prefetch
 from tap_sentry.api.responses import has_link, read_body
-from tap_sentry.api.retention import may_be_too_old
+from tap_sentry.api.retention import has_cursor, may_be_too_old
 from tap_sentry.api.scheduler import ATTEMPTS, PendingRequest
 
 if TYPE_CHECKING:
@@ -201,9 +201,10 @@ class ListReader(PathReader):
                     return
             except (errors.RejectedError, errors.TransientError) as error:
                 step = self._source.window_step
-                if window is None or not (
-                    may_be_too_old(error) and retention.shorten(key, window, step)
-                ):
+                is_age = may_be_too_old(error) and (
+                    not has_cursor(error) or retention.has_passed(key)
+                )
+                if not (window and is_age and retention.shorten(key, window, step)):
                     raise rejection or error from None
                 rejection = rejection or error
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import logging
 import time
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -18,12 +19,19 @@ from tap_sentry.windows import Window, ceil, to_text
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
-    from datetime import datetime
 
     from tap_sentry.api import errors
 
 #: Retention periods, the longest first.
 PERIODS = tuple(timedelta(days=days) for days in (90, 30, 14, 7))
+
+
+@dataclass(frozen=True)
+class Start:
+    """The earliest start of a list, and the retention period it follows from."""
+
+    instant: datetime
+    period: timedelta
 
 
 class Retention:
@@ -42,21 +50,31 @@ class Retention:
         self._epoch = started - timedelta(seconds=time.monotonic())
         self._requested = requested
         self._logger = logger
-        self._starts: dict[Hashable, datetime] = {}
+        self._starts: dict[Hashable, Start] = {}
         #: The starts that the server is known to accept.
-        self._accepted: dict[Hashable, datetime] = {}
+        self._accepted: dict[Hashable, Start] = {}
         #: Lists that are rejected from every start: the window is not the reason.
         self._hopeless: set[Hashable] = set()
-        self._logged: set[str] = set()
+        self._logged: set[tuple[str, timedelta]] = set()
+
+    @property
+    def _now(self) -> datetime:
+        return self._epoch + timedelta(seconds=time.monotonic())
 
     def start(self, key: Hashable) -> datetime | None:
         """Return the earliest start to request; None while there is no limit."""
-        return self._starts.get(key)
+        start = self._starts.get(key)
+        return start.instant if start else None
 
     def clamp(self, key: Hashable, window: Window) -> Window:
         """Return the part of a window that may be requested."""
-        start = self._starts.get(key)
+        start = self.start(key)
         return Window(max(start, window.start), window.end) if start else window
+
+    def has_passed(self, key: Hashable) -> bool:
+        """Return whether the start of a list has become too old during the run."""
+        start = self._accepted.get(key)
+        return start is not None and start.instant < self._now - start.period
 
     def shorten(self, key: Hashable, window: Window, step: timedelta) -> bool:
         """Choose a later start after a window was rejected.
@@ -70,14 +88,14 @@ class Retention:
             False if there is none: the window is not why it was rejected.
         """
         rejected = self.clamp(key, window).start
-        now = self._epoch + timedelta(seconds=time.monotonic())
-        starts = [ceil(now - period, step) for period in PERIODS]
+        now = self._now
+        starts = [Start(ceil(now - period, step), period) for period in PERIODS]
         if key not in self._hopeless:
             for start in starts:
-                if rejected < start < window.end:
+                if rejected < start.instant < window.end:
                     self._starts[key] = start
                     return True
-            if rejected == starts[-1] and key not in self._accepted:
+            if rejected == starts[-1].instant and key not in self._accepted:
                 self._hopeless.add(key)
         self.restore(key)
         return False
@@ -95,14 +113,14 @@ class Retention:
     def log(self, key: Hashable, name: str, window: Window) -> None:
         """Log once for each stream that its window is shortened, if it is."""
         start = self._accepted.get(key)
-        if start is None or start <= window.start:
+        if start is None or start.instant <= window.start:
             return
-        now = self._epoch + timedelta(seconds=time.monotonic())
-        days = min(period for period in PERIODS if now - period <= start).days
-        message = f"Sentry keeps {days} days of {name}: reading from {to_text(start)}"
-        if message not in self._logged:
-            self._logged.add(message)
-            self._logger.log(self._level(start), "%s", message)
+        if (name, start.period) not in self._logged:
+            self._logged.add((name, start.period))
+            level = self._level(start.instant)
+            days, since = start.period.days, to_text(start.instant)
+            message = f"Sentry keeps {days} days of {name}: reading from {since}"
+            self._logger.log(level, "%s", message)
 
     def _level(self, start: datetime) -> int:
         """Return WARNING if the user asks for more than Sentry keeps, else INFO."""
@@ -113,10 +131,15 @@ class Retention:
 def may_be_too_old(error: errors.RejectedError | errors.TransientError) -> bool:
     """Return whether a request may have failed because its window begins too early."""
     response = error.response
-    return (
-        response is not None
-        and response.status_code
-        in {HTTPStatus.BAD_REQUEST, HTTPStatus.INTERNAL_SERVER_ERROR}
-        # With a cursor, that may be what the server rejects.
-        and "cursor=" not in urlsplit(str(response.request.url)).query
+    return response is not None and response.status_code in {
+        HTTPStatus.BAD_REQUEST,
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+    }
+
+
+def has_cursor(error: errors.RejectedError | errors.TransientError) -> bool:
+    """Return whether a request had a cursor, which the server may have rejected."""
+    response = error.response
+    return response is not None and (
+        "cursor=" in urlsplit(str(response.request.url)).query
     )

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import itertools
 import logging
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from tap_sentry.api.retention import Retention
 from tap_sentry.api.scheduler import ATTEMPTS
+from tap_sentry.sync.state import Scan
 from tap_sentry.windows import BEGINNING, DAY, HOUR, Window
 from tests.conftest import NOW
 from tests.simulator import FLAVOURS
-from tests.streams import JURISDICTION, PUMP, STERNWARTE, at, told
+from tests.streams import JURISDICTION, PUMP, STERNWARTE, at, told, true_keys
 
 COUNTS = ("organization_event_counts", "team_event_counts")
 LISTS = ("project_issues", "project_events", "issue_events")
@@ -122,59 +124,81 @@ def test_a_next_run_reads_on(sync, sentry):
 
 
 def test_a_window_that_is_refused_altogether_is_an_error(sync, sentry, caplog):
-    """Each period is tried once; then the reason is not the age."""
-    sentry.fault(400, times=None, body={"detail": "No"}, when=at(".*/stats_v2/"))
-    output = sync("organization_event_counts")
+    """Each period is tried once; then the first reason stands."""
+    here = at(".*/stats_v2/")
+    sentry.fault(400, body={"detail": "No such field"}, when=here)
+    sentry.fault(400, times=None, body={"detail": "No"}, when=here)
+    output = sync("organization_event_counts", organizations=[STERNWARTE])
 
     assert output.code == 1
-    assert told(caplog, "organization_event_counts skipped", "status 400, No")
+    assert told(caplog, "organization_event_counts skipped", "400, No such field")
     assert not told(caplog, "Sentry keeps")
-    assert len(sentry.asked("organizations/.*/stats_v2/")) == 2 * 5
+    assert len(sentry.asked("organizations/.*/stats_v2/")) == 5
 
 
 def test_what_is_no_matter_of_age_is_found_out_once(sync, sentry):
     """Other projects are asked from the start that the user wants, once each."""
     sentry.fault(400, times=None, body={"detail": "No"}, when=at(".*/events/"))
-    output = sync("project_events", organizations=[STERNWARTE], concurrency=1)
+    output = sync("project_events", organizations=[JURISDICTION], concurrency=1)
 
-    projects = len(sentry.organization(STERNWARTE).projects)
+    projects = len(sentry.organization(JURISDICTION).projects)
+    assert projects > 2
     assert output.code == 1
     assert len(sentry.asked("projects/.*/events/")) == projects + 4
 
 
+def test_a_project_that_is_refused_costs_the_others_nothing(sync, sentry, caplog):
+    """They are read from the start that the user wants."""
+    projects = sentry.organization(JURISDICTION).projects
+    lost = min(projects, key=lambda project: project.slug)
+    path = f"projects/.*/{lost.slug}/events/"
+    sentry.fault(400, times=None, body={"detail": "No"}, when=at(path))
+    output = sync("project_events", organizations=[JURISDICTION], concurrency=1)
+
+    ids = {project.id for project in projects} - {lost.id}
+    truth = {key for key in sentry.truth("project_events") if key[1] in ids}
+    assert set(output.keys("project_events")) == truth
+    assert not told(caplog, "Sentry keeps")
+    rest = [
+        request for request in sentry.requests if f"/{lost.slug}/" not in request.path
+    ]
+    starts = {value for request in rest for value in request.params.get("start", [])}
+    assert "2010-01-01T00:00:00Z" in starts
+    week = f"{NEXT_HOUR - 7 * DAY:%Y-%m-%dT%H:%M:%SZ}"
+    assert week not in starts
+
+
 def test_a_passing_failure_is_not_taken_for_the_end_of_the_data(sync, sentry, caplog):
     """A request that failed is sent once more before its start is given up."""
-    stream = "organization_event_counts"
-    sentry.fault(500, times=ATTEMPTS, when=at(f"organizations/{STERNWARTE}/stats_v2/"))
-    sync("organizations", organizations=[STERNWARTE])
-    sentry.requests.clear()
-    output = sync(
-        stream, "organizations", organizations=[STERNWARTE], start_date="100d"
-    )
-
-    start = MIDNIGHT - 100 * DAY
-    organization = sentry.organization(STERNWARTE).id
-    truth = {key for key in sentry.truth(stream, start) if key[0] == organization}
-    assert output.code == 0
-    assert set(output.keys(stream)) == truth
-    assert not told(caplog, "Sentry keeps")
-
-
-def test_a_bad_cursor_is_no_matter_of_age(sync, sentry, caplog):
-    """A scan whose cursor is refused is read again from its top."""
-    part = {"start": "2010-01-01T00:00:00Z", "end": "2026-11-20T00:00:00Z"}
-    project = sentry.project(PUMP)
-    state = {
-        "bookmarks": {
-            "project_events": {
-                "by_id": {project.id: {"scan": {**part, "cursor": "0:bad:0"}}}
-            }
-        }
-    }
-    output = sync("project_events", projects=[PUMP], state=state)
+    sizes = ATTEMPTS + 1 + ATTEMPTS
+    sentry.fault(500, times=sizes, when=at(f"projects/.*/{PUMP}/events/"))
+    output = sync("project_events", projects=[PUMP], start_date="200d")
 
     assert output.code == 0
     assert not told(caplog, "Sentry keeps")
+    starts = [
+        request.params["start"]
+        for request in sentry.requests
+        if request.path.endswith("/events/")
+    ]
+    assert starts[sizes] > starts[0]
+    # The request that failed, and then the list.
+    assert starts.count(starts[0]) >= sizes + 2
+
+
+def test_a_bad_cursor_is_no_matter_of_age(sync, sentry):
+    """A scan whose cursor is refused is read again from its top, whole."""
+    sentry.flavour = replace(FLAVOURS["saas"], value_cursors=True)
+    window = Window(BEGINNING, NOW)
+    scan = Scan(window, at=NOW, cursor="bad")
+    project = sentry.project(PUMP).id
+    part = {"by_id": {project: {"scan": scan.to_state()}}}
+    state = {"bookmarks": {"project_events": part}}
+    output = sync("project_events", projects=[PUMP], state=state, concurrency=1)
+
+    assert output.code == 0
+    assert keys(output, "project_events") == true_keys(sentry, "project_events", PUMP)
+    assert [r.status for r in sentry.requests].count(400) == 1
 
 
 def test_old_servers_that_keep_everything_are_asked_for_everything(sync, sentry):
@@ -201,6 +225,25 @@ def test_a_start_that_the_clock_passes_moves_on(caplog):
     assert first is not None
     assert retention.start("list") == first + HOUR
     assert "keeps 90 days" in caplog.text
+
+
+def test_a_list_goes_on_when_the_clock_passes_its_start(sync, sentry, monkeypatch):
+    """What was read of it is not read again."""
+    sentry.refusal = (90 * DAY, 400)
+    sentry.order = None
+    whole = sync("project_events", projects=[PUMP], concurrency=1)
+
+    ticks = itertools.count()
+    sentry.clock = lambda: NOW + next(ticks) * HOUR / 20
+    monkeypatch.setattr(
+        "tap_sentry.api.retention.Retention._now", property(lambda _: sentry.clock())
+    )
+    output = sync("project_events", projects=[PUMP], concurrency=1)
+
+    refused = [request for request in sentry.requests if request.status == 400]
+    assert len(refused) > 2
+    assert output.code == 0
+    assert output.keys("project_events") == whole.keys("project_events")
 
 
 def test_a_window_that_ends_early_is_not_moved_beyond_its_end():
