@@ -190,7 +190,8 @@ def test_a_bad_cursor_is_no_matter_of_age(sync, sentry):
     """A scan whose cursor is refused is read again from its top, whole."""
     sentry.flavour = replace(FLAVOURS["saas"], value_cursors=True)
     window = Window(BEGINNING, NOW)
-    scan = Scan(window, at=NOW, cursor="bad")
+    scan = Scan(window, at=NOW, cursor=f"{NOW.timestamp() * 1000:.0f}:0:0")
+    sentry.fault(400, when=lambda request: "cursor" in request.params)
     project = sentry.project(PUMP).id
     part = {"by_id": {project: {"scan": scan.to_state()}}}
     state = {"bookmarks": {"project_events": part}}
