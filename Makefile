@@ -46,6 +46,7 @@ lint: $(tap) ## Check style, types and workflows
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
+	.venv/bin/lint-imports
 	.venv/bin/check-jsonschema --builtin-schema vendor.meltano meltano.yml
 	.venv/bin/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 	.venv/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
@@ -99,7 +100,7 @@ notes: ## Print what the changelog says of a version: make notes VERSION=1.2.3
 
 clean: ## Remove environments, caches, loaded rows and their bookmarks
 	rm -rf .venv .venv-target .venv-postgres .venv-meltano .venv-dagster .meltano output
-	rm -rf build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 
 $(uv):
 	$(PYTHON) -m venv .venv

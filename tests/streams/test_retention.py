@@ -189,9 +189,12 @@ def test_a_passing_failure_is_not_taken_for_the_end_of_the_data(sync, sentry, ca
 def test_a_bad_cursor_is_no_matter_of_age(sync, sentry):
     """A scan whose cursor is refused is read again from its top, whole."""
     sentry.flavour = replace(FLAVOURS["saas"], value_cursors=True)
-    window = Window(BEGINNING, NOW)
-    scan = Scan(window, at=NOW, cursor=f"{NOW.timestamp() * 1000:.0f}:0:0")
-    sentry.fault(400, when=lambda request: "cursor" in request.params)
+    at = NOW - HOUR
+    cursor = f"{at.timestamp() * 1000:.0f}:0:0"
+    scan = Scan(Window(BEGINNING, NOW - HOUR / 2), at=at, cursor=cursor)
+    sentry.fault(
+        400, times=None, when=lambda request: cursor in request.params.get("cursor", ())
+    )
     project = sentry.project(PUMP).id
     part = {"by_id": {project: {"scan": scan.to_state()}}}
     state = {"bookmarks": {"project_events": part}}
@@ -199,7 +202,8 @@ def test_a_bad_cursor_is_no_matter_of_age(sync, sentry):
 
     assert output.code == 0
     assert keys(output, "project_events") == true_keys(sentry, "project_events", PUMP)
-    assert [r.status for r in sentry.requests].count(400) == 1
+    refused = [request for request in sentry.requests if request.status == 400]
+    assert len(refused) <= 2
 
 
 def test_old_servers_that_keep_everything_are_asked_for_everything(sync, sentry):
