@@ -50,15 +50,24 @@ class UnexpectedShapeError(DamagedBodyError):
     """The body is JSON, but not an array or object as expected."""
 
 
-def decode_rows(body: bytes) -> list[Row]:
+def decode_rows(body: bytes, field: str | None = None) -> list[Row]:
     """Decode a JSON array of objects, leaving their values undecoded.
 
     Items that are not objects become empty rows.
+
+    Args:
+        body: The JSON.
+        field: The field of an object that holds the array; None if the body is it.
 
     Raises:
         DamagedBodyError: If the body is not JSON.
         UnexpectedShapeError: If it is not an array of objects.
     """
+    if field is not None:
+        wrapped = decode_row(body).get(field)
+        if wrapped is None:
+            raise UnexpectedShapeError
+        body = bytes(wrapped)
     rows: list[Row]
     try:
         rows = _decode(_ROWS, body)

@@ -53,6 +53,12 @@ class SentryStream(SingerStream):
     params: ClassVar[Mapping[str, Any]] = {}
     fallback_params: ClassVar[Mapping[str, Any]] = {}
 
+    #: The field of a response that holds the rows, such as `data`; None for a response
+    #: that is the list.
+    rows_field: ClassVar[str | None] = None
+    #: Whether a response is a single row instead of a list.
+    is_object: ClassVar[bool] = False
+
     #: Whether Sentry sends the list in pages, each with a `Link` header.
     is_paged: ClassVar[bool] = True
     #: The query parameter for the page size.
@@ -77,6 +83,8 @@ class SentryStream(SingerStream):
 
     #: The stream that this one is a child of.
     parent: SentryStream | None = None
+    #: The row whose children are being synced.
+    current_row: Row | None = None
 
     def __init__(self, tap: Tap, run: Run) -> None:
         """Prepare the columns.
@@ -191,12 +199,18 @@ class SentryStream(SingerStream):
 
     def parse_response(self, response: requests.Response) -> Iterable[Row]:
         """Yield the normalized rows of one page, reduced to the declared columns."""
-        for sent in read_body(response, bodies.decode_rows):
+        for sent in read_body(response, self.decode):
             row = self.normalize(sent, self.project(sent))
             if bodies.decode_value(row.get(self.id_column)) is not None:
                 yield row
             elif not self.is_blank(row):
                 self.run.results.add_without_id(self.name)
+
+    def decode(self, body: bytes) -> list[Row]:
+        """Decode the rows of a response."""
+        if self.is_object:
+            return [bodies.decode_row(body)]
+        return bodies.decode_rows(body, self.rows_field)
 
     def is_blank(self, row: Row) -> bool:
         """Return whether a row without an id means nothing, as some servers send."""
@@ -236,9 +250,15 @@ class SentryStream(SingerStream):
             self.run.checkpoint()
 
     def get_records(self, context: Context | None) -> Iterable[Row]:
-        """Yield the rows of the list."""
-        with self.reading(context):
-            yield from self.rows(context)
+        """Yield the records of a context, if the row of the parent has any."""
+        row = self.parent.current_row if self.parent else None
+        if row is None or self.visits(row):
+            with self.reading(context):
+                yield from self.records(context or {})
+
+    def records(self, context: Context) -> Iterable[Row]:
+        """Yield the records of a context; by default the rows of the list."""
+        return self.rows(context)
 
     def reading(
         self, context: Context | None
@@ -284,9 +304,12 @@ class SentryStream(SingerStream):
         yield self.reader.prefetch(context)
 
     def visits(self, row: Row) -> bool:
-        """Return whether the list of a row of the parent has to be read."""
+        """Return whether the list of a row of the parent has to be read.
+
+        A release without deploys, for example, does not need a request.
+        """
         del row
         return True
 
-    def on_organization_synced(self, organization: str) -> None:
-        """Hook: every project of an organization has been synced."""
+    def on_parents_synced(self, context: Context) -> None:
+        """Hook: the lists of all rows of the parent's list have been synced."""

@@ -157,8 +157,9 @@ class ProjectIssues(WindowedStream):
         last = self.run.bookmarks.refreshed(self.name, organization)
         return last is None or settings.end - last >= settings.issue_refresh
 
-    def on_organization_synced(self, organization: str) -> None:
+    def on_parents_synced(self, context: Context) -> None:
         """Keep when all issues of an organization were read."""
+        organization = str(context["organization_id"])
         is_read = self.selected and organization not in self._unread
         if is_read and self.saves_state and self.is_refresh_due(organization):
             end = self.run.settings.end

@@ -26,9 +26,11 @@ if TYPE_CHECKING:
 class ParentStream(SentryStream):
     """A list that is read once, and whose rows are the parents of other lists."""
 
-    #: What a row is. It names the row in paths (`{project}`), in the context of the
-    #: children (`project_id`) and, in the plural, the setting that selects rows.
+    #: What a row is. It names the row in the paths (`{project}`) and the contexts
+    #: (`project_id`) of the children.
     kind: ClassVar[str]
+    #: The column that identifies a row there, such as `id` or `version`.
+    key_column: ClassVar[str] = "id"
     #: The setting that selects rows, if there is one.
     setting: ClassVar[str | None] = None
 
@@ -40,7 +42,6 @@ class ParentStream(SentryStream):
         self.names: list[tuple[str, str]] = []
         #: The context that is being read, and the row whose children are being synced.
         self._current: Key | None = None
-        self.current_row: Row | None = None
         run.directory.read_with(self.kind, self.rows_of)
 
     @property
@@ -56,9 +57,13 @@ class ParentStream(SentryStream):
         key = key_of(context)
         if key not in self._rows:
             rows = self.read_all(context)
-            self.names += [id_and_slug(row) for row in rows]
+            self.names += [self.identify(row) for row in rows]
             self._rows[key] = self.select(rows)
         return self._rows[key]
+
+    def identify(self, row: Row) -> tuple[str, str]:
+        """Return id and slug of a row."""
+        return id_and_slug(row, self.key_column)
 
     def read_all(self, context: Context | None) -> list[Row]:
         """Read the list of a context."""
@@ -66,9 +71,9 @@ class ParentStream(SentryStream):
 
     def select(self, rows: Iterable[Row]) -> list[Row]:
         """Return the rows that the setting selects, and add them to the directory."""
-        selected = [row for row in rows if self.selection.match(*id_and_slug(row))]
+        selected = [row for row in rows if self.selection.match(*self.identify(row))]
         for row in selected:
-            self.run.directory.add(self.kind, *id_and_slug(row))
+            self.run.directory.add(self.kind, *self.identify(row))
         return selected
 
     def check_names(self, contexts: Iterable[Context]) -> None:
@@ -88,29 +93,31 @@ class ParentStream(SentryStream):
             )
             raise FatalAPIError(msg)
 
-    def get_records(self, context: Context | None) -> Iterable[Row]:
+    def records(self, context: Context) -> Iterable[Row]:
         """Yield the selected rows; the SDK syncs the children of each."""
-        with self.reading(context):
-            self._current = key_of(context)
-            rows = self.rows_of(context)
-            contexts = [self.get_child_context(row, context) for row in rows]
-            for child in self._children_in_use:
-                if isinstance(child, ParentStream):
-                    child.check_names(contexts)
-            plans = (self._prefetches_below(row, context) for row in rows)
-            with self.run.client.prefetcher.over(plans) as done:
-                for row in rows:
-                    self.current_row = row
-                    yield row
-                    self.on_row_synced(row)
-                    done()
+        self._current = key_of(context)
+        rows = self.rows_of(context)
+        contexts = [self.get_child_context(row, context) for row in rows]
+        for child in self._children_in_use:
+            if isinstance(child, ParentStream):
+                child.check_names(contexts)
+        plans = (self._prefetches_below(row, context) for row in rows)
+        with self.run.client.prefetcher.over(plans) as done:
+            for row in rows:
+                self.current_row = row
+                yield row
+                self.on_row_synced(row)
+                done()
+        for child in self._children_in_use:
+            child.on_parents_synced(context)
 
     def on_row_synced(self, row: Row) -> None:
         """Hook: the children of a row have been synced."""
 
     def get_child_context(self, record: Row, context: Context | None) -> Context:
         """Return the ids alone: slugs can change."""
-        return {**(context or {}), f"{self.kind}_id": id_and_slug(record)[0]}
+        name = f"{self.kind}_{self.key_column}"
+        return {**(context or {}), name: self.identify(record)[0]}
 
     def prefetches(self, context: Context) -> Iterator[Prefetch | None]:
         """Yield the list unless it has been read, then the lists below its rows."""

@@ -44,13 +44,6 @@ class OrganizationProjects(ParentStream):
         *PROJECT_SUMMARY_COLUMNS,
     ).to_dict()
 
-    def get_records(self, context: Context | None) -> Iterable[Row]:
-        """Yield the selected projects; then all below them has been synced."""
-        yield from super().get_records(context)
-        for child in self.child_streams:
-            if isinstance(child, SentryStream):
-                child.on_organization_synced(str((context or {})["organization_id"]))
-
 
 class Projects(SentryStream):
     """A project of any organization that the token can see.
@@ -78,23 +71,20 @@ class Projects(SentryStream):
 
     waits_for_brown_out = False
 
-    def get_records(self, context: Context | None) -> Iterable[Row]:
+    def records(self, context: Context) -> Iterable[Row]:
         """Yield the selected projects of this run's organizations."""
         organizations = {
             id_and_slug(row)[0]: row for row in self.run.directory.rows("organization")
         }
-        with self.reading(context):
-            try:
-                for row in self.rows(context):
-                    owner = bodies.decode_value(row.get("organization")) or {}
-                    row["organization_id"] = str(owner.get("id"))
-                    if row["organization_id"] in organizations and self.is_selected(
-                        row
-                    ):
-                        yield row
-            except errors.MissingEndpointError:
-                for key, organization in organizations.items():
-                    yield from self.rows_of(key, organization)
+        try:
+            for row in self.rows(context):
+                owner = bodies.decode_value(row.get("organization")) or {}
+                row["organization_id"] = str(owner.get("id"))
+                if row["organization_id"] in organizations and self.is_selected(row):
+                    yield row
+        except errors.MissingEndpointError:
+            for key, organization in organizations.items():
+                yield from self.rows_of(key, organization)
 
     def is_selected(self, row: Row) -> bool:
         """Return whether the setting `projects` selects a project."""

@@ -72,21 +72,19 @@ class EventCounts(SentryStream):
     page_size_name = None
     is_paged = False
 
-    #: The column of the id that the entry in the state is kept by.
-    key_column: ClassVar[str]
+    #: The column whose ids the entries in the state belong to.
+    state_column: ClassVar[str]
 
     #: The id that is being read.
     _current: str | None = None
 
-    def get_records(self, context: Context | None) -> Iterable[Row]:
-        """The counts of each stat, from the second newest bucket that was read on."""
-        context = context or {}
-        self._current = context[self.key_column]
-        with self.reading(context):
-            if self.is_v2 and any(self.windows(context)):
-                # A list of projects that fails says nothing of the counts.
-                self.projects(context)
-            yield from self.reader.with_fallback(context, lambda: self.read(context))
+    def records(self, context: Context) -> Iterable[Row]:
+        """Yield the counts of each stat; the newest two buckets are read again."""
+        self._current = context[self.state_column]
+        if self.is_v2 and any(self.windows(context)):
+            # A list of projects that fails says nothing of the counts.
+            self.projects(context)
+        yield from self.reader.with_fallback(context, lambda: self.read(context))
 
     def read(self, context: Context) -> Iterator[Row]:
         """Yield the counts, with a STATE after each request."""
@@ -174,7 +172,7 @@ class EventCounts(SentryStream):
         settings = self.run.settings
         entry: Mapping[str, Any] = {}
         if self.saves_state:
-            entry = self.run.bookmarks.entry(self.name, str(context[self.key_column]))
+            entry = self.run.bookmarks.entry(self.name, str(context[self.state_column]))
         kept = settings.end - KEPT[settings.stats_resolution]
         first = floor(settings.start or kept, settings.bucket)
         starts: dict[datetime, list[str]] = {}
@@ -197,7 +195,7 @@ class EventCounts(SentryStream):
 
     def keep(self, context: Context, stats: Iterable[str], end: datetime) -> None:
         """Move the bookmarks of stats to the end of what was read."""
-        key = str(context[self.key_column])
+        key = str(context[self.state_column])
         names = {self.bookmark_name(stat): to_text(end) for stat in stats}
         self.run.bookmarks.update(self.name, key, **names)
 
@@ -279,7 +277,7 @@ class EventCounts(SentryStream):
 
     def prefetches(self, context: Context) -> Iterator[Prefetch | None]:
         """The requests of the first window."""
-        if context[self.key_column] == self._current:
+        if context[self.state_column] == self._current:
             # Its bookmark moves on.
             return
         for stats, window in list(self.windows(context))[:1]:
@@ -355,7 +353,7 @@ class OrganizationEventCounts(EventCounts):
     fallback_path = "/organizations/{organization}/stats/"
     parent_stream_type = Organizations
     primary_keys = ("organization_id", "stat", "resolution", "timestamp")
-    key_column = "organization_id"
+    state_column = "organization_id"
     scopes = ("org:read",)
     schema = th.PropertiesList(
         th.Property("organization_id", th.StringType, required=True),
@@ -389,7 +387,7 @@ class TeamEventCounts(EventCounts):
     fallback_path = "/teams/{organization}/{team}/stats/"
     parent_stream_type = OrganizationTeams
     primary_keys = ("organization_id", "team_id", "stat", "resolution", "timestamp")
-    key_column = "team_id"
+    state_column = "team_id"
     scopes = ("org:read",)
     fallback_scopes = ("team:read",)
     schema = th.PropertiesList(
@@ -429,7 +427,7 @@ class ProjectEventCounts(EventCounts):
     path = "/projects/{organization}/{project}/stats/"
     parent_stream_type = OrganizationProjects
     primary_keys = ("organization_id", "project_id", "stat", "resolution", "timestamp")
-    key_column = "project_id"
+    state_column = "project_id"
     scopes = ("project:read",)
     schema = th.PropertiesList(
         th.Property("organization_id", th.StringType, required=True),

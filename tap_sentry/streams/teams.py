@@ -80,20 +80,19 @@ class TeamProjects(SentryStream):
     ).to_dict()
 
     def __init__(self, tap: Tap, run: Run) -> None:
-        """Remember which projects a team has: its event counts need them."""
+        """Prepare to keep the ids of each team's projects, which event counts need."""
         super().__init__(tap, run)
         self._ids: dict[str, list[str]] = {}
         self._failures: dict[str, Exception] = {}
 
-    def get_records(self, context: Context | None) -> Iterable[Row]:
-        """The projects of a team that the setting lets through."""
-        with self.reading(context):
-            for row in self.rows_of(context or {}):
-                if self.run.settings.projects.match(*id_and_slug(row)):
-                    yield row
+    def records(self, context: Context) -> Iterable[Row]:
+        """Yield the projects of a team that the setting selects."""
+        for row in self.rows_of(context):
+            if self.run.settings.projects.match(*id_and_slug(row)):
+                yield row
 
     def rows_of(self, context: Context) -> Iterator[Row]:
-        """All projects of a team. A list that failed is not asked for once more."""
+        """Yield all projects of a team; a list that failed is not requested again."""
         team = context["team_id"]
         if team in self._failures:
             raise self._failures[team]
@@ -108,14 +107,14 @@ class TeamProjects(SentryStream):
         self._ids[team] = ids
 
     def ids_of(self, context: Context) -> list[str]:
-        """The ids of all projects of a team, read unless they were listed."""
+        """Return the ids of all projects of a team; they are read once."""
         if not self.knows_ids(context):
             for _ in self.rows_of(context):
                 pass
         return self._ids[context["team_id"]]
 
     def knows_ids(self, context: Context) -> bool:
-        """Whether the ids are known without a request."""
+        """Return whether the ids are known without a request."""
         if context["team_id"] not in self._ids:
             rows = self.reader.peek(context)
             if rows is not None:

@@ -57,6 +57,9 @@ class WindowedStream(SentryStream):
 
     page_sizes = (100, 25, 5)
 
+    #: The column whose ids the entries in the state belong to.
+    state_column: ClassVar[str] = "project_id"
+
     #: Whether the list holds events: the server may cut it by dates.
     is_events: ClassVar[bool] = True
 
@@ -98,22 +101,20 @@ class WindowedStream(SentryStream):
                 row["dateCreated"] = epoch_to_text(ended)
         return row
 
-    def get_records(self, context: Context | None) -> Iterable[Row]:
+    def records(self, context: Context) -> Iterable[Row]:
         """The records of what is left of an interrupted scan, then of what is new."""
-        context = context or {}
         keeps = self.saves_state
-        with self.reading(context):
-            for scan in self.scans(context):
-                is_complete = yield from self.walk(context, scan, keeps=keeps)
-                # After a scan with a gap, the state stays before the gap.
-                keeps = keeps and is_complete
-                if keeps:
-                    self.run.bookmarks.finish(self.name, self.key(context), scan)
-                self.run.checkpoint()
+        for scan in self.scans(context):
+            is_complete = yield from self.walk(context, scan, keeps=keeps)
+            # After a scan with a gap, the state stays before the gap.
+            keeps = keeps and is_complete
+            if keeps:
+                self.run.bookmarks.finish(self.name, self.key(context), scan)
+            self.run.checkpoint()
 
     def key(self, context: Context) -> str:
-        """The id that the entry in the state is kept by."""
-        return str(context["project_id"])
+        """Return the id that the entry in the state belongs to."""
+        return str(context[self.state_column])
 
     def scans(self, context: Context) -> list[state.Scan]:
         """What there is to read. Creates nothing in the state."""

@@ -44,7 +44,7 @@ class Directory:
         """Return the names that stand in paths for the ids of a context."""
         names = {}
         for column, key in context.items():
-            kind = column.removesuffix("_id")
+            kind = column.rpartition("_")[0]
             names[kind] = self._slugs.get((kind, str(key)), str(key))
         return names
 
@@ -64,7 +64,7 @@ class Directory:
         return self._readers[kind](context)
 
 
-def id_and_slug(row: Row) -> tuple[str, str]:
-    """Return id and slug of an organization, project or team."""
-    key = str(decode_value(row["id"]))
+def id_and_slug(row: Row, column: str = "id") -> tuple[str, str]:
+    """Return the id of a row, which a column holds, and its slug; else the id again."""
+    key = str(decode_value(row[column]))
     return key, str(decode_value(row.get("slug")) or key)

@@ -1,0 +1,41 @@
+"""The package stays in pieces that one can read at a sitting.
+
+That lower layers import nothing of upper ones, and that no modules import each other in a
+circle, is what `lint-imports` checks.
+"""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import tap_sentry
+
+CODE = Path(tap_sentry.__file__).parent
+MODULES = sorted(CODE.rglob("*.py"))
+
+#: Lines that a piece of code may have.
+MODULE, CLASS, FUNCTION = 350, 250, 50
+
+
+def name(path: Path) -> str:
+    """The path within the package."""
+    return str(path.relative_to(CODE))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_no_piece_of_code_is_long(path):
+    """Neither a module nor a class nor a function."""
+    code = path.read_text(encoding="utf-8")
+    longest = {ast.ClassDef: CLASS, ast.FunctionDef: FUNCTION}
+    long = {
+        f"{node.name}: {length} lines"
+        for node in ast.walk(ast.parse(code))
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef))
+        and (length := (node.end_lineno or 0) - node.lineno + 1) > longest[type(node)]
+    }
+
+    assert len(code.splitlines()) <= MODULE
+    assert long == set()
