@@ -1,7 +1,7 @@
 """The package stays in pieces that one can read at a sitting.
 
-That lower layers import nothing of upper ones, and that no modules import each other in a
-circle, is what `lint-imports` checks.
+That lower layers import nothing of upper ones, and that no modules import each other in
+a circle, is what `lint-imports` checks.
 """
 
 from __future__ import annotations

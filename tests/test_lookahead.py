@@ -19,8 +19,9 @@ import requests
 
 from tap_sentry.api.budget import BufferBudget
 from tap_sentry.api.paged_list import Page, PagedList
+from tap_sentry.api.pending import PendingRequest
 from tap_sentry.api.prefetch import Prefetch, Prefetcher
-from tap_sentry.api.scheduler import PendingRequest, RequestScheduler
+from tap_sentry.api.scheduler import RequestScheduler
 from tests.conftest import NOW, Output, catalog_of, run
 from tests.organization import Builder, generated
 from tests.simulator import TOKEN, Limit, SentrySimulator

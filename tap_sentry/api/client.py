@@ -12,13 +12,14 @@ from tap_sentry.api.connection import BearerToken, ServerSession
 from tap_sentry.api.endpoints import Endpoints
 from tap_sentry.api.prefetch import Prefetcher
 from tap_sentry.api.retention import Retention
-from tap_sentry.api.scheduler import PendingRequest, RequestScheduler
+from tap_sentry.api.scheduler import RequestScheduler
 
 if TYPE_CHECKING:
     import logging
     from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
 
+    from tap_sentry.api.pending import PendingRequest
     from tap_sentry.settings import Settings
 
 T = TypeVar("T")

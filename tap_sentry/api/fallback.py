@@ -6,7 +6,8 @@ import logging
 from typing import TYPE_CHECKING, TypeVar
 
 from tap_sentry.api import errors, rate_limits
-from tap_sentry.api.scheduler import ATTEMPTS, PendingRequest
+from tap_sentry.api.pending import PendingRequest
+from tap_sentry.api.scheduler import ATTEMPTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

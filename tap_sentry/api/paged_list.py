@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
     from concurrent.futures import Future
 
-    from tap_sentry.api.scheduler import PendingRequest, RequestScheduler
+    from tap_sentry.api.pending import PendingRequest
+    from tap_sentry.api.scheduler import RequestScheduler
     from tap_sentry.records.bodies import Row
 
 #: Pages of one list that are held before they are read.

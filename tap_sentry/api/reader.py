@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from tap_sentry.api import errors
 from tap_sentry.api.fallback import PathReader
 from tap_sentry.api.paged_list import Page, PagedList
+from tap_sentry.api.pending import PendingRequest
 from tap_sentry.api.prefetch import Prefetch
 from tap_sentry.api.responses import has_link, read_body
 from tap_sentry.api.retention import has_cursor, may_be_too_old
-from tap_sentry.api.scheduler import ATTEMPTS, PendingRequest
+from tap_sentry.api.scheduler import ATTEMPTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Mapping

@@ -13,10 +13,8 @@ import queue
 import threading
 import time
 from collections import Counter
-from concurrent.futures import Future
-from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import requests
 
@@ -25,8 +23,11 @@ from tap_sentry.api.budget import BufferBudget
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
+    from concurrent.futures import Future
     from contextlib import AbstractContextManager
+
+    from tap_sentry.api.pending import PendingRequest
 
 #: How often a request is sent before its failure is final, and before that of a
 #: response that is complete but not from Sentry's API.
@@ -41,30 +42,6 @@ MAX_REJECTIONS = 60
 BROWN_OUT = 180.0
 
 T = TypeVar("T")
-
-
-@dataclass(eq=False)
-class PendingRequest(Generic[T]):
-    """A request that waits, is in flight or has been answered."""
-
-    #: The stream that it is sent for.
-    owner: str
-    #: The path template of the endpoint, which has one rate limiter.
-    endpoint: str
-    request: requests.PreparedRequest
-    #: Checks and decodes a response; raises a `SentryError` if it is not a good one.
-    read: Callable[[requests.Response], T]
-    #: Whether to wait until a brown-out ends; if not, it is final at once.
-    waits_for_brown_out: bool = True
-    #: Whether the first failure of the server is final, because the endpoint may be
-    #: missing and has a fallback.
-    is_trial: bool = False
-    future: Future[T] = field(default_factory=Future)
-    order: tuple[int, ...] = ()
-    attempts: int = 0
-    rejections: int = 0
-    reopenings: int = 0
-    delays: Iterator[float] = field(default_factory=rate_limits.expo)
 
 
 class RequestScheduler:

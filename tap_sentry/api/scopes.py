@@ -9,8 +9,8 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 from tap_sentry.api import errors
+from tap_sentry.api.pending import PendingRequest
 from tap_sentry.api.responses import check_status, is_missing_endpoint, read_body
-from tap_sentry.api.scheduler import PendingRequest
 from tap_sentry.records.bodies import decode_any
 
 if TYPE_CHECKING:

@@ -268,32 +268,6 @@ class SentryStream(SingerStream):
             self.name, context, is_essential=self.is_essential
         )
 
-    @functools.cached_property
-    def needs_decoding(self) -> bool:
-        """Whether the SDK reads the values of rows instead of only copying them."""
-        config = self.config
-        return (
-            bool(config.get("stream_maps") or config.get("flattening_enabled"))
-            # The catalog deselects a part of a column.
-            or any(
-                not selected and len(breadcrumb) > len(("properties", "column"))
-                for breadcrumb, selected in self.mask.items()
-            )
-        )
-
-    @functools.cached_property
-    def columns_not_in_catalog(self) -> frozenset[str]:
-        """The columns that the catalog of the user does not have."""
-        known = self.effective_schema.get("properties") or {}
-        return frozenset(self.schema["properties"]) - frozenset(known)
-
-    def post_process(self, row: Row, context: Context | None = None) -> Row | None:
-        """Add the ids of the context, and decode values that the SDK reads."""
-        row = {**(context or {}), **row}
-        for column in self.columns_not_in_catalog:
-            row.pop(column, None)
-        return bodies.decode_values(row) if self.needs_decoding else row
-
     # Prefetching ----------------------------------------------------------------------
 
     def prefetches(self, context: Context) -> Iterator[Prefetch | None]:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     import requests
 
+    from tap_sentry.api.pending import PendingRequest
     from tap_sentry.api.prefetch import Prefetch
-    from tap_sentry.api.scheduler import PendingRequest
     from tap_sentry.records.bodies import Row
     from tap_sentry.streams.base import Context
 
