@@ -26,8 +26,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tap_sentry.api import brown_outs, scheduler
 from tap_sentry.api import rate_limits as limits
-from tap_sentry.api import scheduler as fetching
 from tap_sentry.api.client import SentryClient
 from tap_sentry.cli.execution import Execution
 from tap_sentry.tap import TapSentry
@@ -173,8 +173,8 @@ def quicken(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(limits, "FIRST_DELAY", 0.001)
     patch.setattr(limits, "LONGEST_DELAY", 0.01)
     patch.setattr(limits, "LONGEST_WINDOW", 0.05)
-    patch.setattr(fetching, "BROWN_OUT", 0.1)
-    patch.setattr(fetching, "MAX_REJECTIONS", 8)
+    patch.setattr(brown_outs, "BROWN_OUT", 0.1)
+    patch.setattr(scheduler, "MAX_REJECTIONS", 8)
 
 
 # Runs ---------------------------------------------------------------------------------

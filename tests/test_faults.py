@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tap_sentry.api import brown_outs
 from tap_sentry.api import rate_limits as limits
-from tap_sentry.api import scheduler as fetching
 from tap_sentry.api.scheduler import ATTEMPTS
 from tests.conftest import NOW
 from tests.simulator import ENDPOINTS, FLAVOURS, TOKEN, SentrySimulator, Token
@@ -704,7 +704,7 @@ def test_a_brown_out_is_waited_for_and_its_replacement_named(sentry, caplog):
 
 def test_projects_do_not_wait_for_a_brown_out(sentry, monkeypatch):
     """The lists of the organizations have the same rows."""
-    monkeypatch.setattr(fetching, "BROWN_OUT", 60.0)
+    monkeypatch.setattr(brown_outs, "BROWN_OUT", 60.0)
     sentry.fault(410, times=None, when=lambda seen: seen.template == "projects/")
 
     start = time.monotonic()

@@ -14,11 +14,12 @@ import threading
 import time
 from collections import Counter
 from http import HTTPStatus
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import requests
 
 from tap_sentry.api import errors, rate_limits
+from tap_sentry.api.brown_outs import BrownOuts
 from tap_sentry.api.budget import BufferBudget
 
 if TYPE_CHECKING:
@@ -38,10 +39,10 @@ ATTEMPTS_IF_FOREIGN = 2
 REOPENINGS = 20
 #: How often a request that Sentry answers with 429 is sent before that is final.
 MAX_REJECTIONS = 60
-#: Seconds that a run waits in all for an endpoint that is browned out.
-BROWN_OUT = 180.0
 
 T = TypeVar("T")
+#: A heap of requests, those of the lowest order first.
+Queue: TypeAlias = "list[tuple[tuple[int, ...], int, PendingRequest[object]]]"
 
 
 class RequestScheduler:
@@ -78,12 +79,10 @@ class RequestScheduler:
         self._work = threading.Condition(self._lock)
         #: One item for each result that the main thread has not noticed yet.
         self._arrivals: queue.SimpleQueue[None] = queue.SimpleQueue()
-        self._ready: dict[
-            str, list[tuple[tuple[int, ...], int, PendingRequest[object]]]
-        ] = {}
+        self._ready: dict[str, Queue] = {}
         self._delayed: list[tuple[float, int, PendingRequest[object]]] = []
         self._limiters: dict[str, rate_limits.RateLimiter] = {}
-        self._brown_outs: dict[str, float] = {}
+        self._brown_outs = BrownOuts(logger)
         self._threads: set[threading.Thread] = set()
         self._idling = 0
         self._closed = False
@@ -180,11 +179,7 @@ class RequestScheduler:
                 self._idling -= 1
         return None
 
-    def _best(
-        self, now: float
-    ) -> tuple[
-        list[tuple[tuple[int, ...], int, PendingRequest[object]]] | None, float | None
-    ]:
+    def _best(self, now: float) -> tuple[Queue | None, float | None]:
         """Return the queue whose head goes next, and the seconds until one opens."""
         opening = self._delayed[0][0] - now if self._delayed else None
         best = None
@@ -208,11 +203,9 @@ class RequestScheduler:
             with self._send(pending.request) as response:
                 received = rate_limits.read(response.headers, time.time())
                 result = pending.read(response)
-        except requests.RequestException as error:
-            failure = errors.ConnectionFailedError(error, pending.request)
-            self._done(pending, received, failure)
-            self._failed(pending, failure, received)
         except Exception as error:  # noqa: BLE001 - the main thread raises it
+            if isinstance(error, requests.RequestException):
+                error = errors.ConnectionFailedError(error, pending.request)
             self._done(pending, received, error)
             self._failed(pending, error, received)
         else:
@@ -243,11 +236,9 @@ class RequestScheduler:
         error: Exception,
         received: rate_limits.Limits | None,
     ) -> None:
-        delay: float | None = None
-        if pending.is_trial and errors.is_failure(error):
+        if is_final := pending.is_trial and errors.is_failure(error):
             error = errors.UnverifiedEndpointError(str(error))
-        else:
-            delay = self._delay(pending, error, received)
+        delay = None if is_final else self._delay(pending, error, received)
         if delay is None:
             pending.future.set_exception(error)
             self._arrivals.put(None)
@@ -273,7 +264,7 @@ class RequestScheduler:
             if response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
                 return self._rejected(pending, received)
             if isinstance(error, errors.BrownOutError):
-                return self._browned_out(pending, response)
+                return self._brown_outs.delay(pending, response)
         pending.attempts += 1
         is_foreign = isinstance(error, errors.ForeignResponseError)
         attempts = ATTEMPTS_IF_FOREIGN if is_foreign else ATTEMPTS
@@ -304,26 +295,3 @@ class RequestScheduler:
                 seconds,
             )
         return 0.0
-
-    def _browned_out(
-        self, pending: PendingRequest[T], response: requests.Response
-    ) -> float | None:
-        """Wait until a deprecated endpoint is switched on again, within `BROWN_OUT`."""
-        if not pending.waits_for_brown_out:
-            return None
-        now = time.time()
-        with self._lock:
-            is_first = pending.endpoint not in self._brown_outs
-            until = self._brown_outs.setdefault(pending.endpoint, now + BROWN_OUT)
-        if is_first:
-            name = "X-Sentry-Replacement-Endpoint"
-            replacement = response.headers.get(name, "not named")
-            self.logger.warning(
-                "Sentry is retiring %s (410). It is asked again for %d s; its "
-                "replacement is %s",
-                pending.endpoint,
-                BROWN_OUT,
-                errors.without_token(replacement, pending.request),
-            )
-        delay = max(next(pending.delays), rate_limits.FIRST_DELAY)
-        return delay if now + delay < until else None

@@ -278,10 +278,7 @@ class SentryStream(SingerStream):
         yield self.reader.prefetch(context)
 
     def visits(self, row: Row) -> bool:
-        """Return whether the list of a row of the parent has to be read.
-
-        A release without deploys, for example, does not need a request.
-        """
+        """Return whether the list of a row of the parent has to be read."""
         del row
         return True
 
