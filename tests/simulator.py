@@ -227,6 +227,7 @@ FLAVOURS = {
                 "organizations/{org}/repos/": "page",
                 "organizations/{org}/stats/": "page",
                 "organizations/{org}/issues/{issue}/": "method",
+                "organizations/{org}/shortids/{short_id}/": "page",
                 "organizations/{org}/issues/{issue}/events/": "page200",
                 "projects/{org}/{project}/stats/": "page200",
                 "projects/{org}/{project}/users/": "page200",
@@ -1963,6 +1964,23 @@ class SentrySimulator:
             "tags": [{"key": "level", "name": "Level", "totalValues": 1}],
         }
         return reply(self._shaped("issue", record))
+
+    @endpoint("organizations/{org}/shortids/{short_id}/", "event:read")
+    def _short_id(self, call: Call) -> Answer:
+        for project in call.organization.projects:
+            for issue in project.issues:
+                if issue.short_id == call.parts["short_id"].upper():
+                    if project.forbidden:
+                        raise refuse(403, FORBIDDEN)
+                    body = {
+                        "organizationSlug": call.organization.slug,
+                        "projectSlug": project.slug,
+                        "groupId": issue.id,
+                        "group": self._shaped("issue", issue.record()),
+                        "shortId": issue.short_id,
+                    }
+                    return reply(body)
+        raise refuse(404, "The requested resource does not exist")
 
     # ----------------------------------------------------------------- the events
 

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime, timedelta
 
+#: The number of an issue, or its short id: the slug of its project and a number in
+#: base 32.
+ISSUE = re.compile(r"[0-9]{1,19}|[A-Z0-9_-]*[A-Z_][A-Z0-9_-]*-[A-Z0-9]+")
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -28,6 +32,7 @@ class Settings:
     organizations: tuple[str, ...]
     projects: Names
     teams: Names
+    #: Numbers, and short ids in capital letters.
     issue_ids: tuple[str, ...]
     issue_query: str
     stats: tuple[str, ...]
@@ -82,7 +87,7 @@ def resolve(config: Mapping[str, Any], now: datetime) -> Settings:
         organizations=reader.names("organizations", "organizations"),
         projects=Names.of(reader.names("projects", "projects")),
         teams=Names.of(reader.names("teams", "teams")),
-        issue_ids=reader.names("issue_ids", "issues"),
+        issue_ids=tuple(map(str.upper, reader.names("issue_ids", "issues"))),
         issue_query=reader.text("issue_query") or "",
         stats=reader.choices("stats", STATS),
         stats_resolution=reader.choice("stats_resolution", tuple(RESOLUTIONS)),
@@ -103,8 +108,11 @@ def resolve(config: Mapping[str, Any], now: datetime) -> Settings:
         if set(name) & set("!*?"):
             reader.errors.append(f"organizations: {name!r} is neither slug, id nor URL")
     for issue in settings.issue_ids:
-        if not re.fullmatch(r"[0-9]{1,19}", issue):
-            reader.errors.append(f"issue_ids: {issue!r} is not the number of an issue")
+        if not ISSUE.fullmatch(issue):
+            reader.errors.append(
+                f"issue_ids: {issue!r} is neither the number nor the short id of an "
+                "issue"
+            )
     if reader.errors:
         raise BadSettings(reader.errors)
     return settings

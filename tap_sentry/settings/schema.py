@@ -57,8 +57,8 @@ SETTINGS = th.PropertiesList(
         "issue_ids",
         _NAMES,
         title="Issue IDs",
-        description="Only these issues, for issue_events and issue_event_entries; "
-        "bookmarks are left alone.",
+        description="Only these issues, for issue_events and issue_event_entries: "
+        "numbers, short ids or pasted URLs. Bookmarks are left alone.",
     ),
     th.Property(
         "issue_query",

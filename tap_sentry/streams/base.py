@@ -222,8 +222,8 @@ class SentryStream(SingerStream):
         del sent
         return row
 
-    def fetch_row(self, path: str, context: Context) -> Row:
-        """Fetch one object, reduced to the columns of a row of the list.
+    def fetch_row(self, path: str, context: Context, field: str | None = None) -> Row:
+        """Fetch one object, or the one in a field of it, as a row of the list.
 
         Raises:
             RejectedError: If it does not exist.
@@ -231,7 +231,10 @@ class SentryStream(SingerStream):
         """
 
         def decode(body: bytes) -> Row:
-            row = self.project(bodies.decode_row(body))
+            sent = bodies.decode_row(body)
+            if field is not None:
+                sent = bodies.object_fields(sent.get(field))
+            row = self.project(sent)
             if bodies.decode_value(row.get(self.id_column)) is None:
                 raise bodies.DamagedBodyError
             return row

@@ -15,10 +15,10 @@ from singer_sdk.exceptions import (
 
 from tap_sentry.api import errors
 from tap_sentry.records import bodies
-from tap_sentry.streams.columns import ANY_OBJECT, ANY_OBJECTS
+from tap_sentry.streams.chosen import ChosenIssues
+from tap_sentry.streams.columns import ISSUE_COLUMNS
 from tap_sentry.streams.projects import OrganizationProjects
 from tap_sentry.streams.windowed import WindowedStream, instant_of
-from tap_sentry.sync.directory import id_and_slug
 from tap_sentry.sync.state import Scan
 from tap_sentry.windows import BEGINNING, Window, to_text
 
@@ -55,53 +55,10 @@ class ProjectIssues(WindowedStream):
     # this list by other dates, refuses `sort`.
     params: ClassVar = {"sort": "date", "groupStatsPeriod": ""}
     fallback_params: ClassVar = {"statsPeriod": ""}
-    # Sentry sends `inbox`, `integrationIssues`, `latestEventHasAttachments`, `owners`,
-    # `sentryAppIssues` and `sessionCount` only when asked to.
     schema = th.PropertiesList(
         th.Property("organization_id", th.StringType, required=True),
         th.Property("project_id", th.StringType),
-        th.Property("id", th.StringType, required=True),
-        th.Property("shortId", th.StringType),
-        th.Property("shareId", th.StringType),
-        th.Property("permalink", th.StringType),
-        th.Property("title", th.StringType),
-        th.Property("culprit", th.StringType),
-        th.Property("type", th.StringType),
-        th.Property("issueType", th.StringType),
-        th.Property("issueCategory", th.StringType),
-        th.Property("metadata", ANY_OBJECT),
-        th.Property("level", th.StringType),
-        th.Property("logger", th.StringType),
-        th.Property("platform", th.StringType),
-        th.Property("project", ANY_OBJECT),
-        th.Property("status", th.StringType),
-        th.Property("substatus", th.StringType),
-        th.Property("statusDetails", ANY_OBJECT),
-        th.Property("priority", th.StringType),
-        th.Property("priorityLockedAt", th.DateTimeType),
-        th.Property("assignedTo", ANY_OBJECT),
-        th.Property("firstSeen", th.DateTimeType),
-        th.Property("lastSeen", th.DateTimeType),
-        th.Property("count", th.IntegerType, description="Events since `firstSeen`."),
-        th.Property("userCount", th.IntegerType),
-        th.Property("lifetime", ANY_OBJECT, description="Over all time."),
-        th.Property("filtered", ANY_OBJECT, description="Within the window asked for."),
-        th.Property("stats", ANY_OBJECT, description="Events of the last day by hour."),
-        th.Property("numComments", th.IntegerType),
-        th.Property("annotations", ANY_OBJECTS),
-        th.Property("isPublic", th.BooleanType),
-        th.Property("isUnhandled", th.BooleanType),
-        # These four are those of the token's user.
-        th.Property("isBookmarked", th.BooleanType),
-        th.Property("isSubscribed", th.BooleanType),
-        th.Property("subscriptionDetails", ANY_OBJECT),
-        th.Property("hasSeen", th.BooleanType),
-        th.Property("seerFixabilityScore", th.NumberType),
-        th.Property("seerAutofixLastTriggered", th.DateTimeType),
-        th.Property("seerExplorerAutofixLastTriggered", th.DateTimeType),
-        th.Property("derivedData", ANY_OBJECT),
-        th.Property("matchingEventId", th.StringType),
-        th.Property("matchingEventEnvironment", th.StringType),
+        *ISSUE_COLUMNS,
     ).to_dict()
 
     def __init__(self, tap: Tap, run: Run) -> None:
@@ -113,6 +70,7 @@ class ProjectIssues(WindowedStream):
         self._failure: Exception | None = None
         #: Organizations with a project whose issues could not be read this time.
         self._unread: set[object] = set()
+        self.chosen = ChosenIssues(self)
 
     # Once for each project ------------------------------------------------------------
 
@@ -265,15 +223,15 @@ class ProjectIssues(WindowedStream):
 
     def ids_of(self, context: Context, window: Window) -> list[int]:
         """The issues whose events are to be read, by ascending id."""
-        wanted = {int(issue) for issue in self.run.settings.issue_ids}
-        if wanted and self.can_look_up:
-            return sorted(self.looked_up.get(str(context["project_id"]), ()))
+        wanted = bool(self.run.settings.issue_ids)
+        if wanted and self.chosen.is_available:
+            return self.chosen.of(str(context["project_id"]))
         if self.list_key(context, window) not in self._listed:
             for _ in self.listed(context, window):
                 pass
         found = self._listed[self.list_key(context, window)]
         if wanted:
-            return sorted(found & wanted)
+            return sorted(found & self.chosen.numbers)
         return sorted(found | self.named(context, window))
 
     def name_issue(self, context: Context, issue: str, date: datetime) -> None:
@@ -329,89 +287,13 @@ class ProjectIssues(WindowedStream):
         From a list that was read, or from one that was asked for ahead of time.
         """
         if self.run.settings.issue_ids:
-            # Looked up when the first child asks for them.
-            known: dict[str, list[int]] | None = self.__dict__.get("looked_up")
-            if known is None:
-                return None
-            return sorted(known.get(str(context["project_id"]), ()))
+            return self.chosen.known_of(str(context["project_id"]))
         if part in self._listed:
             return sorted(self._listed[part])
         rows = self.run.client.prefetcher.peek(key)
         if rows is None:
             return None
         return sorted({int(bodies.decode_value(row["id"])) for row in rows})
-
-    # Single issues --------------------------------------------------------------------
-
-    @functools.cached_property
-    def looked_up(self) -> dict[str, list[int]]:
-        """The issues of the setting `issue_ids`, by the id of their project."""
-        found: dict[str, list[int]] = {}
-        projects = {
-            id_and_slug(row)[0]
-            for organization in self.run.directory.ids("organization")
-            for row in self.run.directory.rows(
-                "project", {"organization_id": organization}
-            )
-        }
-        stream = next(
-            child
-            for child in self.child_streams
-            if isinstance(child, WindowedStream) and child.selected
-        )
-        for issue in dict.fromkeys(self.run.settings.issue_ids):
-            one = {"issue_id": issue}
-            try:
-                row = self.look_up(issue)
-            except errors.ForbiddenError as error:
-                self.run.parts.deny(stream.name, one, error)
-            except (errors.RejectedError, errors.TransientError) as error:
-                self.run.parts.skip(stream.name, one, str(error))
-            else:
-                project = str((bodies.decode_value(row.get("project")) or {}).get("id"))
-                if project in projects:
-                    found.setdefault(project, []).append(int(issue))
-                else:
-                    reason = "it is of a project that this run does not read"
-                    self.run.parts.skip(stream.name, one, reason)
-        return found
-
-    @functools.cached_property
-    def can_look_up(self) -> bool:
-        """Whether the server tells the project of an issue."""
-        try:
-            _ = self.looked_up
-        except errors.MissingEndpointError:
-            return False
-        return True
-
-    def look_up(self, issue: str) -> Row:
-        """An issue of one of the organizations.
-
-        Raises:
-            ForbiddenError: If it is refused.
-            MissingEndpointError: If this server cannot look up an issue.
-            errors.RejectedError: If there is no such issue.
-        """
-        missing: Exception = errors.RejectedError(
-            "there is no such issue in the organizations of this run"
-        )
-        one = {"issue_id": issue}
-        try:
-            for organization in self.run.directory.ids("organization"):
-                context = {"organization_id": organization, **one}
-                try:
-                    return self.fetch_row(
-                        "/organizations/{organization}/issues/{issue}/", context
-                    )
-                except errors.RejectedError:
-                    continue
-                except errors.ForbiddenError as error:
-                    missing = error
-        except errors.MissingEndpointError:
-            # As old servers do it, whatever the organization.
-            return self.fetch_row("/issues/{issue}/", one)
-        raise missing
 
     # What servers do otherwise --------------------------------------------------------
 

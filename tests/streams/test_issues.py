@@ -273,6 +273,62 @@ def test_single_issues_are_looked_up_and_no_list_is_read(sync, sentry, flavour):
     assert lists(sentry) == []
 
 
+FORMS = (
+    "{issue.short_id}",
+    "https://sentry.io/organizations/{issue.project.organization.slug}/issues/{issue.id}/?p=1",
+    "https://{issue.project.organization.slug}.sentry.io/issues/{issue.short_id}/",
+    "https://sentry.example.com/organizations/x/issues/{issue.id}/events/9f/?project=1",
+)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("flavour", ["saas", "self-hosted-24", "self-hosted-9"])
+def test_an_issue_has_many_names(sync, sentry, flavour, form):
+    """Its number, its short id as the pages show it, and its address."""
+    sentry.flavour = FLAVOURS[flavour]
+    wanted = [sentry.project(slug).issues[1] for slug in (PUMP, "telescope")]
+    output = sync(
+        "issue_events", issue_ids=[form.format(issue=issue) for issue in wanted]
+    )
+
+    assert output.code == 0
+    assert {event for _, _, event in output.keys("issue_events")} == {
+        event.id for issue in wanted for event in issue.events
+    }
+    assert lists(sentry) == []
+
+
+def test_an_issue_with_two_names_is_read_once(sync, sentry):
+    """Short ids are read in small letters too."""
+    issue = sentry.project(PUMP).issues[1]
+    output = sync(
+        "issue_events",
+        issue_ids=[issue.id, issue.short_id.lower(), issue.short_id],
+    )
+
+    assert sorted(output.keys("issue_events")) == sorted(events_of(issue))
+    paths = [r.path for r in sentry.requests if "shortids" in r.path]
+    assert len(paths) <= len(sentry.organizations)
+
+
+def test_an_unknown_short_id_is_skipped_and_listed(sync, sentry, caplog):
+    """As an unknown number is."""
+    issue = sentry.project(PUMP).issues[1]
+    output = sync("issue_events", issue_ids=["NOTHING-1A2", issue.short_id])
+
+    assert set(output.keys("issue_events")) == events_of(issue)
+    assert told(caplog, "skipped", "issue NOTHING-1A2:", "there is no such issue")
+
+
+def test_a_server_without_short_ids_says_so(sync, sentry, caplog):
+    """Nothing is read, and the line names the setting."""
+    sentry.flavour = FLAVOURS["glitchtip"]
+    output = sync("issue_events", issue_ids=["SHOP-1A2"])
+
+    assert output.code == 1
+    assert told(caplog, "issue_ids: 'SHOP-1A2' is not the number", "short ids")
+
+
 def test_lists_are_filtered_where_no_issue_can_be_looked_up(sync, sentry):
     """They cost more, and give the same."""
     sentry.fault(404, empty=True, times=None, when=at(LOOK_UPS))
@@ -340,7 +396,9 @@ def test_a_single_issue_of_a_project_that_is_left_out_is_told(
     output = sync("issue_events", issue_ids=[issue.id], projects=["telescope"])
 
     assert output.records("issue_events") == []
-    assert told(caplog, "issue_events skipped", f"issue {issue.id}:", "does not read")
+    assert told(
+        caplog, "issue_events skipped", f"issue {issue.id}:", "not part of this sync"
+    )
 
 
 def test_old_servers_are_asked_for_a_single_issue_once(sync, sentry):
