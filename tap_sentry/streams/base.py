@@ -208,9 +208,8 @@ class SentryStream(SingerStream):
 
     def decode(self, body: bytes) -> list[Row]:
         """Decode the rows of a response."""
-        if self.is_object:
-            return [bodies.decode_row(body)]
-        return bodies.decode_rows(body, self.rows_field)
+        whole = [bodies.decode_row(body)] if self.is_object else None
+        return whole or bodies.decode_rows(body, self.rows_field)
 
     def is_blank(self, row: Row) -> bool:
         """Return whether a row without an id means nothing, as some servers send."""
@@ -286,4 +285,4 @@ class SentryStream(SingerStream):
         return True
 
     def on_parents_synced(self, context: Context) -> None:
-        """Hook: the lists of all rows of the parent's list have been synced."""
+        """Hook: all rows of the parent's list have been synced."""

@@ -53,7 +53,7 @@ class ProjectEvents(WindowedStream):
         found = super().records_of(row, context)
         date = instant_of(row, "dateCreated") if self.issues else None
         if self.issues and date is not None:
-            self.issues.name_issue(context, str(row["issue_id"]), date)
+            self.issues.lists.add_named(context, str(row["issue_id"]), date)
         return found
 
 

@@ -1,0 +1,180 @@
+"""The lists of issues of a project, for the stream of issues and those below it."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING
+
+from tap_sentry.api import errors
+from tap_sentry.records import bodies
+from tap_sentry.streams.windowed import instant_of
+from tap_sentry.windows import to_text
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterator
+    from datetime import datetime
+
+    from tap_sentry.api.paged_list import Page, PagedList
+    from tap_sentry.api.prefetch import Prefetch
+    from tap_sentry.records.bodies import Row
+    from tap_sentry.streams.base import Context, SentryStream
+    from tap_sentry.windows import Window
+
+#: Page sizes for the head of a list that is read a second time.
+HEAD = (25, 5)
+
+
+class IssueLists:
+    """Reads the issues of one project at a time, and keeps their ids."""
+
+    def __init__(self, issues: SentryStream) -> None:
+        """Request nothing yet.
+
+        Args:
+            issues: The stream of issues.
+        """
+        self._issues = issues
+        self._run = issues.run
+        self._ids: dict[Hashable, set[int]] = {}
+        #: The issues that the events of a project name, with the newest of their dates.
+        self._named: dict[object, dict[int, datetime]] = {}
+        #: Why the issues of the project could not be read.
+        self.failure: Exception | None = None
+
+    def start_project(self) -> None:
+        """Forget the lists of the project before."""
+        self._ids.clear()
+        self.failure = None
+
+    def end_project(self) -> None:
+        """Forget the issues that the events of the project named."""
+        self._named.clear()
+
+    @property
+    def is_cut_by_window(self) -> bool:
+        """Whether the server lists just the issues with events in a window."""
+        return self._issues.reader.current_path == self._issues.path
+
+    def read(self, context: Context, window: Window) -> Iterator[Row]:
+        """Yield the issues that the server lists for a window, each once.
+
+        Raises:
+            SentryError: If they cannot be read, also when they are read again.
+        """
+        if self.failure is not None:
+            raise self.failure
+        found: set[int] = set()
+        prefetch = functools.partial(self.prefetch, context, window)
+        cut = window if self.is_cut_by_window else None
+        reader = self._issues.reader
+        pages = 0
+        try:
+            for page in reader.pages(context, prefetch, cut):
+                yield from _new_issues(page, found)
+                pages += 1
+                self._run.checkpoint()
+            if pages > 1:
+                # An issue with a new event moves from a later page to an earlier one.
+                prefetch = functools.partial(self.prefetch, context, window, found)
+                for page in reader.pages(context, prefetch, cut):
+                    yield from _new_issues(page, found)
+        except errors.SKIPPABLE_ERRORS as error:
+            self.failure = error
+            raise
+        self._ids[self._key(context, window)] = found
+
+    def ids(self, context: Context, window: Window) -> set[int]:
+        """Return the ids of the issues of a window; their list is read once."""
+        if self._key(context, window) not in self._ids:
+            for _ in self.read(context, window):
+                pass
+        # The key is another one if the fallback was read.
+        return self._ids[self._key(context, window)]
+
+    def known_ids(self, context: Context, window: Window) -> set[int] | None:
+        """Return the ids of the issues of a window; None before they have arrived."""
+        key = self._key(context, window)
+        if key in self._ids:
+            return self._ids[key]
+        rows = self._issues.reader.peek(context, part=key)
+        return None if rows is None else {id_of(row) for row in rows}
+
+    def prefetch(
+        self, context: Context, window: Window, found: set[int] | None = None
+    ) -> Prefetch:
+        """Return the list for a window.
+
+        Args:
+            context: The context of the project.
+            window: The window.
+            found: The issues found so far, to read only the head of the list again: up
+                to the first page that has no others.
+        """
+        make = functools.partial(self._list, context, window, found)
+        key = self._key(context, window) if found is None else "head"
+        return self._issues.reader.prefetch(context, make, part=key)
+
+    def _list(
+        self, context: Context, window: Window, found: set[int] | None
+    ) -> PagedList:
+        reader = self._issues.reader
+        query = {"query": self._run.settings.issue_query}
+        if self.is_cut_by_window:
+            kept = reader.retained(context, window)
+            query |= {
+                "project": context["project_id"],
+                "start": to_text(kept.start),
+                "end": to_text(kept.end),
+            }
+
+        def is_known(page: Page) -> bool:
+            return found is not None and {id_of(row) for row in page.rows} <= found
+
+        def is_older(page: Page) -> bool:
+            dates = [instant_of(row, "lastSeen") for row in page.rows]
+            return bool(dates) and all(
+                date is not None and window.is_after(date) for date in dates
+            )
+
+        if found is not None:
+            return reader.paged_list(context, query, is_last=is_known, page_sizes=HEAD)
+        # The children walk every issue: `lastSeen` can be older than the newest event.
+        is_whole = self.is_cut_by_window or self._issues.has_selected_descendents
+        return reader.paged_list(context, query, is_last=None if is_whole else is_older)
+
+    def _key(self, context: Context, window: Window) -> Hashable:
+        """Return the project of a list, and its window if it is cut by one."""
+        project = context["project_id"]
+        return (project, window.start, window.end) if self.is_cut_by_window else project
+
+    # Issues that no list shows --------------------------------------------------------
+
+    def add_named(self, context: Context, issue: str, date: datetime) -> None:
+        """Record that a project has an event of an issue at a date."""
+        if issue.isdecimal():
+            named = self._named.setdefault(context["project_id"], {})
+            named[int(issue)] = max(date, named.get(int(issue), date))
+
+    def named(self, context: Context, window: Window) -> set[int]:
+        """Return the issues that events of a window name, listed or not.
+
+        An issue that has just got its events may stand on no page of the list yet. With
+        an `issue_query` it may be missing for good reason.
+        """
+        if self._run.settings.issue_query:
+            return set()
+        named = self._named.get(context["project_id"], {})
+        return {issue for issue, date in named.items() if not window.is_after(date)}
+
+
+def _new_issues(page: Page, found: set[int]) -> Iterator[Row]:
+    """Yield the issues of a page that were not found yet."""
+    for row in page.rows:
+        if (key := id_of(row)) not in found:
+            found.add(key)
+            yield row
+
+
+def id_of(row: Row) -> int:
+    """Return the id of an issue."""
+    return int(bodies.decode_value(row["id"]))
