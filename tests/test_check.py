@@ -104,7 +104,19 @@ def test_a_server_that_does_not_tell_scopes_is_no_matter(sentry, command):
 
         assert (code, lines[-1]) == (0, "OK")
         assert lines[0] == f"ok     {sentry.url} answers"
-        assert lines[1] == "ok     the server does not tell the scopes of the token"
+        assert lines[1] == "ok     the server does not state the scopes of the token"
+
+
+@pytest.mark.parametrize("fault", [500, 504, 403, 404, "truncated"])
+def test_a_root_that_fails_is_no_matter_while_the_lists_answer(sentry, command, fault):
+    """It is asked once; the lists decide, as in a run."""
+    details = {} if isinstance(fault, str) else {"html": "<title>No</title>"}
+    sentry.fault(fault, when=lambda seen: not seen.path, times=None, **details)
+    code, lines = command(sentry)
+
+    assert (code, lines[-1]) == (0, "OK")
+    assert "ok     the server does not state the scopes of the token" in lines
+    assert [request.path for request in sentry.requests].count("") == 1
 
 
 # What is wrong ------------------------------------------------------------------------
@@ -232,9 +244,10 @@ def test_an_address_that_is_no_sentry_is_said(sentry, command, kind, says):
     sentry.fault(kind, times=None)
     code, lines = command(sentry)
 
+    wrong = [line for line in lines if line.startswith("wrong")]
     assert code == 1
-    assert says in lines[0]
-    assert lines[0].endswith("see that api_url is the address of a Sentry")
+    assert says in wrong[0]
+    assert wrong[0].endswith("see that api_url is the address of a Sentry")
 
 
 def test_wrong_settings_are_told_before_anything_is_asked(sentry, command, caplog):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tap_sentry.api import errors
 from tap_sentry.api.pending import PendingRequest
 from tap_sentry.api.responses import check_status, is_missing_endpoint, read_body
+from tap_sentry.api.scheduler import ATTEMPTS
 from tap_sentry.records.bodies import decode_any
 
 if TYPE_CHECKING:
@@ -32,28 +33,40 @@ class TokenScopes:
     def __init__(self, client: SentryClient) -> None:
         """Request nothing yet."""
         self._client = client
+        #: How often they are requested before that has failed.
+        self.attempts = ATTEMPTS
 
-    @functools.cached_property
+    @property
     def requested(self) -> frozenset[str] | None:
         """The scopes in `auth.scopes` of `/api/0/`; None where they are not stated.
 
         Raises:
             SentryError: If the request fails.
         """
+        if isinstance(self._outcome, errors.SentryError):
+            raise self._outcome
+        return self._outcome
+
+    @property
+    def known(self) -> frozenset[str] | None:
+        """The scopes; None where the server does not state them or does not answer."""
+        found = self._outcome
+        return None if isinstance(found, errors.SentryError) else found
+
+    @functools.cached_property
+    def _outcome(self) -> frozenset[str] | errors.SentryError | None:
+        """The scopes, or why they could not be requested."""
         request = self._client.prepare(self._client.url(ROOT, {}))
-        body = self._client.result(PendingRequest(_OWNER, ROOT, request, _read))
+        pending = PendingRequest(_OWNER, ROOT, request, _read)
+        pending.attempts = ATTEMPTS - self.attempts
+        try:
+            body = self._client.result(pending)
+        except errors.SentryError as error:
+            return error
         self._client.endpoints.add_answer(ROOT, ())
         try:
             return frozenset(map(str, body["auth"]["scopes"]))
         except (KeyError, TypeError):
-            return None
-
-    @functools.cached_property
-    def known(self) -> frozenset[str] | None:
-        """The scopes; None where the server does not state them or does not answer."""
-        try:
-            return self.requested
-        except errors.SentryError:
             return None
 
 

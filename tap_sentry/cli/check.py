@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 S = TypeVar("S", bound="SentryStream")
 
+#: What to do where nothing answers as Sentry does.
+NO_SENTRY = "see that api_url is the address of a Sentry"
+
 
 class Check:
     """Goes through what a run needs, and says of each thing whether it is there."""
@@ -36,6 +39,8 @@ class Check:
         self._say = say
         self._wrong = 0
         self._run = tap.run
+        # The lists decide, whether the server states the scopes or not.
+        self._run.scopes.attempts = 1
         self._organizations = self._stream(Organizations)
 
     def _stream(self, kind: type[S]) -> S:
@@ -68,9 +73,11 @@ class Check:
             self._right(f"{server} answers")
         except errors.FatalError as error:
             return self._is_wrong(str(error))
-        except errors.SentryError as error:
-            hint = "see that api_url is the address of a Sentry"
-            return self._is_wrong(f"{error}; {hint}")
+        except errors.ConnectionFailedError as error:
+            return self._is_wrong(f"{error}; {NO_SENTRY}")
+        except errors.SentryError:
+            # The path may fail while the lists do not.
+            pass
         else:
             self._right(f"{server} accepts the auth_token")
         return True
@@ -79,7 +86,7 @@ class Check:
         """Whether it makes sense to go on."""
         scopes = self._run.scopes.known
         if scopes is None:
-            self._right("the server does not tell the scopes of the token")
+            self._right("the server does not state the scopes of the token")
             return True
         if scopes:
             self._right(f"its scopes: {', '.join(sorted(scopes))}")
@@ -119,7 +126,9 @@ class Check:
             rows = list(self._organizations.rows(None))
         except errors.SentryError as error:
             if not named:
-                self._is_wrong(f"organizations: {error}")
+                has_answered = self._run.client.endpoints.has_any
+                hint = "" if has_answered else f"; {NO_SENTRY}"
+                self._is_wrong(f"organizations: {error}{hint}")
             return []
         if not rows and not named:
             self._is_wrong(
