@@ -10,10 +10,13 @@ from urllib.parse import urlsplit
 
 from singer_sdk import Tap
 from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
+from singer_sdk.plugin_base import PluginBase
+from singer_sdk.singerlib import Catalog
 
 from tap_sentry.run import Run
 from tap_sentry.settings import SETTINGS, BadSettings, Settings, resolve
 from tap_sentry.settings.errors import check_token, config_error
+from tap_sentry.settings.unknown import unknown_maps, unknown_settings
 from tap_sentry.streams import STREAMS
 from tap_sentry.sync.state import load
 
@@ -68,6 +71,39 @@ class TapSentry(Tap):
         if validate_config:
             # Resolving the settings reports invalid ones before anything is requested.
             self._warn_about_plain_http(self.run.settings.api_url)
+            for line in (
+                *unknown_settings(self.config, self.setting_names()),
+                *unknown_maps(self.config.get("stream_maps") or {}, self.streams),
+            ):
+                self.logger.warning("%s", line)
+
+    @classmethod
+    def setting_names(cls) -> list[str]:
+        """Return the names of all settings, those of the SDK included."""
+        schema = {**cls.config_jsonschema}
+        schema["properties"] = {**schema["properties"]}
+        cls.append_builtin_config(schema)
+        return list(schema["properties"])
+
+    def setup_mapper(self) -> None:
+        """Apply stream maps to selected streams only.
+
+        A stream that is not selected has no columns, not even those of its key, which
+        the SDK takes for a mistake in its map.
+        """
+        PluginBase.setup_mapper(self)
+        mapper, maps = self.mapper, self.mapper.stream_maps_dict
+        for is_selected in (True, False):
+            mapper.stream_maps_dict = maps if is_selected else {}
+            entries = {
+                name: entry
+                for name, entry in self.catalog.items()
+                if self.streams[name].selected is is_selected
+            }
+            mapper.register_raw_streams_from_catalog(Catalog(entries))
+            if maps and not is_selected:
+                self.logger.debug("stream_maps apply to none of %s", ", ".join(entries))
+        mapper.stream_maps_dict = maps
 
     def _resolve(self) -> Settings:
         """Resolve the settings against the start of the run.

@@ -14,9 +14,9 @@ import pytest
 from click.testing import CliRunner
 
 from tap_sentry.api.scopes import grants
-from tap_sentry.cli.check import meant
 from tap_sentry.cli.command import TapCommand
 from tap_sentry.settings import SETTINGS
+from tap_sentry.settings.unknown import suggestion
 from tap_sentry.streams import STREAMS
 from tap_sentry.tap import TapSentry
 from tests.conftest import catalog_of
@@ -297,8 +297,8 @@ def test_a_greater_scope_holds_the_lesser(scopes, needed, is_enough):
 
 
 def test_the_nearest_name_is_meant():
-    assert meant("Shop-ap", ["web", "shop-api"]) == "do you mean shop-api?"
-    assert not meant("zzz", ["web", "shop-api"])
+    assert suggestion("Shop-ap", ["web", "shop-api"]) == "do you mean shop-api?"
+    assert not suggestion("zzz", ["web", "shop-api"])
 
 
 # --about ------------------------------------------------------------------------------

@@ -332,7 +332,7 @@ WRONG = [
     ({"request_timeout": 3601}, "request_timeout must be from 1 to 3600"),
     # Stream maps
     *[
-        ({"stream_maps": {"projects": wrong}}, "stream_maps")
+        ({"stream_maps": {"organizations": wrong}}, "stream_maps")
         for wrong in (
             *({"a": "int(("}, {"__filter__": "x y"}, {"__key_properties__": ["a"]}),
             *(5, {"a": 5}),

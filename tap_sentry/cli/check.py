@@ -5,11 +5,11 @@ A few requests: none for issues or events, and nothing is extracted.
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING, TypeVar
 
 from tap_sentry.api import errors
 from tap_sentry.api.scopes import grants
+from tap_sentry.settings.unknown import suggestion
 from tap_sentry.streams.organizations import Organizations
 from tap_sentry.streams.projects import OrganizationProjects
 from tap_sentry.streams.teams import OrganizationTeams
@@ -17,7 +17,7 @@ from tap_sentry.sync.directory import id_and_slug
 from tap_sentry.sync.results import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
     from tap_sentry.records.bodies import Row
     from tap_sentry.streams.base import SentryStream
@@ -114,7 +114,8 @@ class Check:
                 errors.ForbiddenError,
             ) as error:
                 slugs = [id_and_slug(row)[1] for row in self._listed()]
-                hint = meant(name, slugs) or f"the token can see {', '.join(slugs)}"
+                hint = suggestion(name, slugs)
+                hint = hint or f"the token can see {', '.join(slugs)}"
                 hint = f"; {hint}" if slugs else ""
                 self._is_wrong(f"organization {name}: not found ({error}){hint}")
             except errors.SentryError as error:
@@ -160,7 +161,7 @@ class Check:
             return
         slugs = [slug for _, slug in stream.names]
         for name in stream.selection.unmatched(stream.names):
-            hint = f"; {hint}" if (hint := meant(name, slugs)) else ""
+            hint = f"; {hint}" if (hint := suggestion(name, slugs)) else ""
             self._is_wrong(f"{stream.kind} {name}: not found{hint}")
 
     def _right(self, text: str) -> None:
@@ -171,9 +172,3 @@ class Check:
         self._wrong += 1
         self._say(f"wrong  {text}")
         return False
-
-
-def meant(name: str, slugs: Iterable[str]) -> str:
-    """A question about the slug that is nearest to a wrong name; empty if none is."""
-    nearest = difflib.get_close_matches(name.lower(), list(slugs), n=1)
-    return f"do you mean {nearest[0]}?" if nearest else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from typing import IO, Any, NoReturn
@@ -15,6 +16,7 @@ from tap_sentry.cli.about import EXPLAINED
 from tap_sentry.cli.check import Check
 from tap_sentry.cli.execution import STOP_SIGNALS, Execution, terminal
 from tap_sentry.settings.errors import check_environment, config_error
+from tap_sentry.settings.unknown import unknown_variables
 from tap_sentry.tap import TapSentry
 
 #: The key of the value of `--test` in the context of the command.
@@ -133,5 +135,7 @@ class TapCommand(TapSentry):  # noqa: D101 - that of the tap
             raise
         if config and config.parse_env:
             check_environment(cls.name, cls.config_jsonschema["properties"])
+            for line in unknown_variables(os.environ, cls.name, cls.setting_names()):
+                cls.logger.warning("%s", line)
         inputs.check_catalog(tap.streams.values())
         return tap
