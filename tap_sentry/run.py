@@ -88,7 +88,9 @@ class Run:
     def bookmarks(self) -> Bookmarks:
         """The bookmarks of all streams."""
         return Bookmarks(
-            self.state.setdefault("bookmarks", {}), self.state_lines.changed
+            self.state.setdefault("bookmarks", {}),
+            self.state_lines.changed,
+            self.settings.start,
         )
 
     def checkpoint(self) -> None:

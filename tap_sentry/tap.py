@@ -18,7 +18,8 @@ from tap_sentry.settings import SETTINGS, BadSettings, Settings, resolve
 from tap_sentry.settings.errors import check_token, config_error
 from tap_sentry.settings.unknown import unknown_maps, unknown_settings
 from tap_sentry.streams import STREAMS
-from tap_sentry.sync.state import load
+from tap_sentry.sync.state import load, synced_later
+from tap_sentry.windows import to_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -152,7 +153,16 @@ class TapSentry(Tap):
         """Take over what is usable of the state that was passed in."""
         if state:
             latest = self.started_at + self.run.settings.lookback
-            self.state["bookmarks"] = load(state, self.logger, latest=latest)
+            bookmarks = load(state, self.logger, latest=latest)
+            self.state["bookmarks"] = bookmarks
+            start = self.run.settings.start
+            if start and (later := synced_later(bookmarks, start)):
+                self.logger.info(
+                    "start_date (%s) lies before the first sync of %s: the state wins, "
+                    "and older records are not read",
+                    to_text(start),
+                    ", ".join(later),
+                )
 
 
 def now() -> datetime:

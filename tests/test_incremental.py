@@ -1049,3 +1049,55 @@ def test_identical_runs_have_identical_output(flavour, serve):
         for output in (first, second, alone)
     ]
     assert records[0] == records[1] == records[2]
+
+
+# A start that is moved back -----------------------------------------------------------
+
+
+def test_a_start_that_is_moved_back_is_said_once(serve, caplog):
+    """The state wins; the line names the streams."""
+    caplog.set_level(logging.INFO)
+    serve("saas")
+    state = tap("project_events", "organization_event_counts", start_date="10d").state
+    begin = text((NOW - 10 * DAY).replace(hour=0, minute=0, second=0))
+    found = state["bookmarks"]
+    assert {part["since"] for part in found.values()} == {begin}
+
+    caplog.clear()
+    later = tap(
+        "project_events", "organization_event_counts", state=state, start_date="20d"
+    )
+
+    lines = [line for line in caplog.messages if "lies before the first sync" in line]
+    assert len(lines) == 1
+    assert "project_events" in lines[0]
+    assert "organization_event_counts" in lines[0]
+    assert all(row["dateCreated"] > begin for row in later.records("project_events"))
+    assert {part["since"] for part in later.state["bookmarks"].values()} == {begin}
+
+
+@pytest.mark.parametrize("start", [{}, {"start_date": "10d"}, {"start_date": "5d"}])
+def test_a_start_that_is_not_moved_back_is_not_mentioned(serve, caplog, start):
+    """Nor is any, where the state does not say when the first sync began."""
+    caplog.set_level(logging.INFO)
+    serve("saas")
+    state = tap("project_events", start_date="10d").state
+    tap("project_events", state=state, **start)
+    del state["bookmarks"]["project_events"]["since"]
+    tap("project_events", state=state, start_date="20d")
+
+    assert not any("lies before the first sync" in line for line in caplog.messages)
+
+
+def test_a_stream_without_its_entry_is_read_from_the_new_start(serve):
+    """As the README says, and no other stream with it."""
+    sentry = serve("saas")
+    state = tap("project_events", "project_feedback", start_date="10d").state
+    del state["bookmarks"]["project_events"]
+    output = tap("project_events", "project_feedback", state=state, start_date="30d")
+
+    start = (NOW - 30 * DAY).replace(hour=0, minute=0, second=0)
+    assert read(output, stream="project_events") == sentry.truth(
+        "project_events", start
+    )
+    assert output.state["bookmarks"]["project_events"]["since"] == text(start)

@@ -18,7 +18,8 @@ def unknown_settings(config: Mapping[str, Any], known: Iterable[str]) -> Iterato
     known = list(known)
     for name in config:
         if name not in known:
-            yield _line("unknown setting", name, known)
+            message = f"unknown setting {name}"
+            yield _hinted(message, suggestion(name, known))
 
 
 def unknown_variables(
@@ -35,7 +36,8 @@ def unknown_variables(
         is_ours = name != variable and not name.startswith("_")
         if is_ours and name not in {*settings, *_LOGGING}:
             hint = suggestion(name, settings).replace("mean ", f"mean {start}")
-            yield f"unknown variable {variable}" + (f": {hint}" if hint else "")
+            message = f"unknown variable {variable}"
+            yield _hinted(message, hint)
 
 
 def unknown_maps(
@@ -49,7 +51,8 @@ def unknown_maps(
             source = str(definition.get("__source__", key))
         is_option = source.startswith("__")
         if not is_option and not fnmatch.filter(streams, source):
-            yield _line("stream_maps: there is no stream", source, streams)
+            message = f"stream_maps: there is no stream {source}"
+            yield _hinted(message, suggestion(source, streams))
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
@@ -59,6 +62,5 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     return f"do you mean {by_key[nearest[0]]}?" if nearest else ""
 
 
-def _line(what: str, name: str, known: Iterable[str]) -> str:
-    hint = suggestion(name, known)
-    return f"{what} {name}: {hint}" if hint else f"{what} {name}"
+def _hinted(message: str, hint: str) -> str:
+    return f"{message}: {hint}" if hint else message

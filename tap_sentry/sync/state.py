@@ -140,11 +140,26 @@ class Bookmarks:
     """The entries of all streams; changed by the main thread alone."""
 
     def __init__(
-        self, bookmarks: dict[str, dict[str, Any]], changed: Callable[[], None]
+        self,
+        bookmarks: dict[str, dict[str, Any]],
+        changed: Callable[[], None],
+        start: datetime | None = None,
     ) -> None:
-        """Change the bookmarks of the tap's state; `changed` is called each time."""
+        """Keep the bookmarks of the tap's state.
+
+        Args:
+            bookmarks: The bookmarks, which are changed in place.
+            changed: Called after each change.
+            start: The `start_date` of the run.
+        """
         self._bookmarks = bookmarks
         self._changed = changed
+        self._start = start
+
+    def _stream(self, stream: str) -> dict[str, Any]:
+        """Return the part of a stream; a new one records where its first sync began."""
+        since = {"since": to_text(self._start)} if self._start else {}
+        return self._bookmarks.setdefault(stream, since)
 
     def entry(self, stream: str, key: str) -> Entry:
         """What is known of a project, team or organization; nothing is created."""
@@ -153,7 +168,7 @@ class Bookmarks:
 
     def update(self, stream: str, key: str, **values: object) -> None:
         """Write values into an entry."""
-        by_id = self._bookmarks.setdefault(stream, {}).setdefault("by_id", {})
+        by_id = self._stream(stream).setdefault("by_id", {})
         by_id.setdefault(key, {}).update(values)
         self._changed()
 
@@ -164,7 +179,7 @@ class Bookmarks:
 
     def refresh(self, stream: str, organization: str, at: datetime) -> None:
         """Keep when all issues of an organization were read."""
-        dates = self._bookmarks.setdefault(stream, {}).setdefault("refreshed", {})
+        dates = self._stream(stream).setdefault("refreshed", {})
         dates[organization] = to_text(at)
         self._changed()
 
@@ -213,6 +228,8 @@ def load(
                 stream, "refreshed", found.get("refreshed"), logger, latest
             ):
                 kept["refreshed"] = refreshed
+            since = {"since": found.get("since")}
+            kept |= _usable(stream, "since", since, logger, latest)
         elif found:
             logger.warning(
                 "The state of %s is of another layout, not of this tap: "
@@ -221,6 +238,16 @@ def load(
             )
         loaded[stream] = kept
     return loaded
+
+
+def synced_later(bookmarks: dict[str, Any], start: datetime) -> dict[str, datetime]:
+    """Return the streams whose first sync began after a start, with where it began."""
+    firsts = {
+        stream: parse_instant(found["since"])
+        for stream, found in bookmarks.items()
+        if found.get("since") and found.get("by_id")
+    }
+    return {stream: first for stream, first in firsts.items() if first > start}
 
 
 def _usable(
