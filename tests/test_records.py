@@ -459,3 +459,20 @@ def test_a_date_from_seconds_names_that_second(seconds):
 
     assert text is not None
     assert datetime.fromisoformat(text) == datetime.fromtimestamp(seconds, UTC)
+
+
+@pytest.mark.parametrize("line_break", [b"\n", b"\r\n", b"\r"])
+def test_values_are_on_one_line_however_they_were_sent(line_break):
+    """Values are written as they came, and a line of Singer's ends with the record."""
+    body = r'[{"a": {"b": [1, 2], "c": "x\ny"},"d": "é"}]'.encode()
+    broken = body.replace(b" ", line_break + b"  ") + line_break
+    (row,) = bodies.decode_rows(broken)
+
+    assert bytes(row["a"]) == rb'{"b":[1,2],"c":"x\ny"}'
+    assert bodies.decode_value(row["d"]) == "é"
+
+
+def test_damaged_json_with_line_breaks_is_damaged():
+    """It is neither taken for a list nor a reason to stop."""
+    with pytest.raises(bodies.DamagedBodyError):
+        bodies.decode_rows(b'[{"a":\n 1}, {"b"')

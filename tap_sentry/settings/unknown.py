@@ -49,8 +49,7 @@ def unknown_maps(
         source = key
         if isinstance(definition, dict):
             source = str(definition.get("__source__", key))
-        is_option = source.startswith("__")
-        if not is_option and not fnmatch.filter(streams, source):
+        if not fnmatch.filter(streams, source):
             message = f"stream_maps: there is no stream {source}"
             yield _hinted(message, suggestion(source, streams))
 
