@@ -1,4 +1,4 @@
-"""Periods of time: what the date settings mean, and how a period is cut up.
+"""Periods of time: parse, round and split them.
 
 Every instant is an aware UTC `datetime`; every window is half-open.
 """
@@ -33,21 +33,21 @@ _INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}.*")
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The instants from `start` up to, and without, `end`."""
+    """The instants from `start` up to but not including `end`."""
 
     start: datetime
     end: datetime
 
     def __bool__(self) -> bool:
-        """Whether there is any instant in it."""
+        """Return whether it contains any instant."""
         return self.start < self.end
 
     def __contains__(self, instant: datetime) -> bool:
-        """Whether the instant lies in it."""
+        """Return whether the instant lies in it."""
         return not self.is_after(instant) and instant < self.end
 
     def is_after(self, instant: datetime) -> bool:
-        """Whether the instant lies before it: none does if it begins at `BEGINNING`."""
+        """Return whether it begins after an instant; `BEGINNING` is before all."""
         return self.start != BEGINNING and instant < self.start
 
 
@@ -129,24 +129,24 @@ def parse_instant(text: str) -> datetime:
 
 
 def to_text(instant: datetime) -> str:
-    """Write an instant as every Sentry reads it, in whole seconds."""
+    """Format an instant in whole seconds, as every Sentry parses it."""
     return f"{instant.astimezone(UTC).isoformat(timespec='seconds')[:19]}Z"
 
 
 def floor(instant: datetime, step: timedelta) -> datetime:
-    """The last multiple of `step` since 1970 that is not after the instant."""
+    """Return the last multiple of `step` since 1970 that is not after the instant."""
     epoch = datetime(1970, 1, 1, tzinfo=UTC)
     return instant - (instant - epoch) % step
 
 
 def ceil(instant: datetime, step: timedelta) -> datetime:
-    """The first multiple of `step` since 1970 that is not before the instant."""
+    """Return the first multiple of `step` since 1970 that is not before the instant."""
     floored = floor(instant, step)
     return floored if floored == instant else floored + step
 
 
 def split(window: Window, step: timedelta) -> Iterator[Window]:
-    """Cut a window into consecutive ones of at most `step`."""
+    """Yield consecutive windows of at most `step` that make up a window."""
     start = window.start
     while start < window.end:
         end = min(start + step, window.end)

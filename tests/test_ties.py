@@ -27,10 +27,10 @@ def ago(seconds):
     return TOP - timedelta(seconds=seconds)
 
 
-def turn(place, dated, cursor, *, is_cut):
+def next_place(place, dated, cursor, *, is_cut):
     """What follows a page, which is not the last."""
     assert place is not None
-    return ties.turn(place, dated, cursor, is_cut=is_cut)
+    return ties.next_place(place, dated, cursor, is_cut=is_cut)
 
 
 def rows(*seconds):
@@ -245,7 +245,7 @@ def test_what_a_server_leaves_out_for_good_is_said(caplog, monkeypatch):
         ((1, 2, 2), "0:3:0", False, Place("0:3:0")),
         # A cursor in time that stands between two instants, and one that does not.
         ((1, 2, 2), "1795176000000:0:0", True, Place("1795176000000:0:0")),
-        ((1, 2, 2), "1795176000000:2:0", False, Place("1795176000000:0:0")),
+        ((1, 2, 2), "1795176000000:2:0", False, Place("1795176000000:2:0")),
         ((2, 2, 2), "1795176000000:3:0", False, Place("1795176000000:3:0")),
         # A cursor that says nothing; rows in another order; no rows.
         ((1, 2, 2), "eyJvIjogMX0=", True, Place("eyJvIjogMX0=")),
@@ -256,30 +256,30 @@ def test_what_a_server_leaves_out_for_good_is_said(caplog, monkeypatch):
 )
 def test_how_a_list_goes_on(seconds, cursor, is_cut, expected):
     """By its cursor, or from the end of the second that a page ends in."""
-    assert turn(Place(), rows(*seconds), cursor, is_cut=is_cut).place == expected
+    assert next_place(Place(), rows(*seconds), cursor, is_cut=is_cut).place == expected
 
 
 def test_a_row_that_comes_twice_has_its_second_read_again():
     """It stands for one that did not come."""
-    first = turn(Place(), rows(1, 2, 3), "0:3:0", is_cut=True)
-    second = turn(
+    first = next_place(Place(), rows(1, 2, 3), "0:3:0", is_cut=True)
+    second = next_place(
         first.place, [(2, ago(3)), (7, ago(4)), (8, ago(5))], "0:6:0", is_cut=True
     )
 
     assert (second.place.start, second.place.end) == (ago(3), ago(2))
-    whole = turn(second.place, [(2, ago(3)), (6, ago(3))], None, is_cut=True)
+    whole = next_place(second.place, [(2, ago(3)), (6, ago(3))], None, is_cut=True)
     assert (whole.place, whole.missed) == (Place("0:6:0"), 0)
 
 
 def test_a_server_that_ignores_dates_is_read_from_a_row_before_the_second():
     """Cursors that count rows say where that is."""
-    first = turn(Place(), rows(1, 2, 3, 3), "0:4:0", is_cut=False)
-    second = turn(
+    first = next_place(Place(), rows(1, 2, 3, 3), "0:4:0", is_cut=False)
+    second = next_place(
         first.place, [(3, ago(3)), (7, ago(4)), (8, ago(5))], "0:7:0", is_cut=False
     )
 
     assert second.place.cursor == "0:1:0"
-    whole = turn(
+    whole = next_place(
         second.place,
         [(1, ago(2)), (2, ago(3)), (3, ago(3)), (4, ago(3)), (7, ago(4))],
         "0:6:0",
@@ -290,8 +290,8 @@ def test_a_server_that_ignores_dates_is_read_from_a_row_before_the_second():
 
 def test_a_list_that_has_moved_on_is_not_read_again():
     """New rows at its top push all others on: none is left out."""
-    first = turn(Place(), rows(1, 2, 3), "0:3:0", is_cut=False)
-    second = turn(
+    first = next_place(Place(), rows(1, 2, 3), "0:3:0", is_cut=False)
+    second = next_place(
         first.place, [(1, ago(2)), (2, ago(3)), (3, ago(4))], "0:6:0", is_cut=False
     )
 
@@ -300,11 +300,11 @@ def test_a_list_that_has_moved_on_is_not_read_again():
 
 def test_a_second_that_never_comes_whole_is_given_up():
     """After a number of readings that find nothing; the rows are counted."""
-    first = turn(Place(), rows(1, 2, 3), "0:3:0", is_cut=True)
-    step = turn(first.place, [(2, ago(3)), (7, ago(4))], "0:5:0", is_cut=True)
+    first = next_place(Place(), rows(1, 2, 3), "0:3:0", is_cut=True)
+    step = next_place(first.place, [(2, ago(3)), (7, ago(4))], "0:5:0", is_cut=True)
     readings = 0
     while step.place != Place("0:5:0"):
-        step = turn(step.place, [(2, ago(3)), (2, ago(3))], None, is_cut=True)
+        step = next_place(step.place, [(2, ago(3)), (2, ago(3))], None, is_cut=True)
         readings += 1
 
     assert (readings, step.missed) == (ties.FRUITLESS, 1)
@@ -335,9 +335,9 @@ def test_a_second_is_read_again_in_pages_of_another_size():
 
 def test_a_second_is_as_large_as_its_last_reading():
     """A row that was deleted meanwhile is not waited for."""
-    first = turn(Place(), rows(1, 2, 3), "0:3:0", is_cut=True)
-    step = turn(first.place, [(2, ago(3)), (7, ago(4))], "0:5:0", is_cut=True)
-    step = turn(step.place, [(2, ago(3))], None, is_cut=True)
+    first = next_place(Place(), rows(1, 2, 3), "0:3:0", is_cut=True)
+    step = next_place(first.place, [(2, ago(3)), (7, ago(4))], "0:5:0", is_cut=True)
+    step = next_place(step.place, [(2, ago(3))], None, is_cut=True)
 
     assert (step.place, step.missed) == (Place("0:5:0"), 0)
 

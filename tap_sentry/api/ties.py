@@ -1,4 +1,4 @@
-"""Where a list of dated rows goes on, so that nothing is lost where two pages meet.
+"""Find the next page of a list of dated rows so that no row is lost between pages.
 
 Sentry orders the events of an issue by whole seconds only and counts rows to find the
 next page. Within a second the order changes with every request: a second that lies on
@@ -45,7 +45,7 @@ class Tie:
     begin: str | None = None
 
     def extended(self, dated: list[Dated]) -> Tie:
-        """The tie with what one more page has of it.
+        """Return the tie with the rows of one more page.
 
         A page that begins before it has it from its first row: the list has moved on.
         """
@@ -55,13 +55,13 @@ class Tie:
 
     @property
     def missing(self) -> int:
-        """How many of its rows were left out."""
+        """The number of its rows that are missing."""
         return max(0, self.rows - len(self.ids))
 
 
 @dataclass(frozen=True)
 class Repair:
-    """A second that is read again, as its rows were not all there."""
+    """A second that is read again because it was incomplete."""
 
     #: Where it begins, and where the list goes on after it.
     begin: Place
@@ -76,7 +76,7 @@ class Repair:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a list goes on: what its next page is asked for with."""
+    """A place in a list: the parameters of the request for its next page."""
 
     cursor: str | None = None
     #: The window; without, that of the list.
@@ -94,20 +94,22 @@ class Place:
 
     @property
     def kept_cursor(self) -> str | None:
-        """The cursor that a later run can go on with, without what it saw before."""
+        """The cursor with which a later run can resume the list."""
         return self.cursor and (instant_cursor(self.cursor) or self.cursor)
 
 
 @dataclass(frozen=True)
-class Turn:
-    """What follows a page: the next place, and rows that could not be had."""
+class NextPlace:
+    """The place after a page, and the number of rows that could not be read."""
 
     place: Place | None
     missed: int = 0
 
 
-def turn(place: Place, dated: list[Dated], cursor: str | None, *, is_cut: bool) -> Turn:
-    """What follows the page at a place.
+def next_place(
+    place: Place, dated: list[Dated], cursor: str | None, *, is_cut: bool
+) -> NextPlace:
+    """Return what follows the page at a place.
 
     `dated` has its rows, `cursor` is that of its next page; `is_cut` says that the
     server lists nothing from `end` on.
@@ -118,29 +120,26 @@ def turn(place: Place, dated: list[Dated], cursor: str | None, *, is_cut: bool) 
         return _repaired(place, place.tie, place.repair, dated, cursor)
     if any(older > newer for (_, newer), (_, older) in pairwise(dated)):
         # Ordered by something else, of which nothing is known.
-        return Turn(replace(Place(cursor), end=place.end) if cursor else None)
+        return NextPlace(replace(Place(cursor), end=place.end) if cursor else None)
     tie = place.tie and place.tie.extended(dated)
     if tie and cursor and all(date == tie.moment for _, date in dated):
-        return Turn(replace(place, cursor=cursor, tie=tie, otherwise=None))
+        return NextPlace(replace(place, cursor=cursor, tie=tie, otherwise=None))
     after = _next(place, dated, cursor, is_cut=is_cut) if cursor else None
     if tie and tie.missing:
         return repaired(place, tie, after, is_cut=is_cut)
-    return Turn(after)
+    return NextPlace(after)
 
 
 def _next(place: Place, dated: list[Dated], cursor: str, *, is_cut: bool) -> Place:
-    """Where a list goes on after a page, all of whose former seconds are done."""
+    """Return the place after a page whose earlier seconds are complete."""
     plain = Place(cursor, end=place.end)
     if not dated:
         return plain
     moment = dated[-1][1]
     mine = [key for key, date in dated if date == moment]
     instant = instant_cursor(cursor)
-    if instant:
-        if instant == cursor:
-            return plain
-        if len(mine) < len(dated) and instant != place.cursor:
-            return replace(plain, cursor=instant)
+    if instant == cursor:
+        return plain
     begin = instant or row_cursor(cursor, -len(mine) - 1)
     tie = Tie(moment, len(mine), frozenset(mine), begin)
     plain = replace(plain, tie=tie)
@@ -152,50 +151,50 @@ def _next(place: Place, dated: list[Dated], cursor: str, *, is_cut: bool) -> Pla
     return Place(end=moment + SECOND, tie=replace(tie, rows=0), otherwise=plain)
 
 
-def repaired(place: Place, tie: Tie, after: Place | None, *, is_cut: bool) -> Turn:
-    """Where a second is read again that was not all there, if that is possible."""
+def repaired(place: Place, tie: Tie, after: Place | None, *, is_cut: bool) -> NextPlace:
+    """Return the place to read an incomplete second again; None if there is none."""
     if is_cut and pagination.counts_rows(place.cursor or ""):
         begin = Place(start=tie.moment, end=tie.moment + SECOND)
     elif tie.begin:
         begin = Place(tie.begin, end=place.end)
     else:
-        return Turn(after, tie.missing)
+        return NextPlace(after, tie.missing)
     begin = replace(begin, second=tie.moment)
     repair = Repair(begin, after, size=tie.rows, found=len(tie.ids))
-    return Turn(replace(begin, tie=replace(tie, rows=0), repair=repair))
+    return NextPlace(replace(begin, tie=replace(tie, rows=0), repair=repair))
 
 
 def _repaired(
     place: Place, tie: Tie, repair: Repair, dated: list[Dated], cursor: str | None
-) -> Turn:
-    """What follows a page of a second that is read again."""
+) -> NextPlace:
+    """Return what follows a page of a second that is read again."""
     tie = tie.extended(dated)
     if len(tie.ids) >= repair.size:
-        return Turn(repair.after)
+        return NextPlace(repair.after)
     if cursor and all(date >= tie.moment for _, date in dated):
-        return Turn(replace(place, cursor=cursor, tie=tie))
+        return NextPlace(replace(place, cursor=cursor, tie=tie))
     # It was read to its end: now its size is certain, whatever moved before.
     if not tie.missing:
-        return Turn(repair.after)
+        return NextPlace(repair.after)
     is_fruitless = len(tie.ids) == repair.found
     fruitless = repair.fruitless + 1 if is_fruitless else 0
     if fruitless == FRUITLESS:
-        return Turn(repair.after, tie.missing)
+        return NextPlace(repair.after, tie.missing)
     repair = replace(repair, size=tie.rows, found=len(tie.ids), fruitless=fruitless)
     begin = replace(repair.begin, reading=place.reading + 1)
-    return Turn(replace(begin, tie=replace(tie, rows=0), repair=repair))
+    return NextPlace(replace(begin, tie=replace(tie, rows=0), repair=repair))
 
 
-def uncut(place: Place) -> Turn | None:
-    """What to go on with instead of a new window, if the server ignores that."""
+def uncut(place: Place) -> NextPlace | None:
+    """Return what replaces a new window if the server ignores windows."""
     if place.repair and place.start and place.tie:
         tie = replace(place.tie, rows=place.repair.size)
         return repaired(Place(), tie, place.repair.after, is_cut=False)
-    return Turn(place.otherwise) if place.otherwise else None
+    return NextPlace(place.otherwise) if place.otherwise else None
 
 
 def page_size(most: int, place: Place) -> int:
-    """How many rows to ask for: others each time that a second is read again.
+    """Return the page size; it changes each time that a second is read again.
 
     On a server whose order of equal dates stays, pages of another size hold others.
     """
@@ -203,14 +202,14 @@ def page_size(most: int, place: Place) -> int:
 
 
 def instant_cursor(cursor: str) -> str | None:
-    """The cursor of the first row of the instant that a cursor is in."""
+    """Return the cursor of the first row of the instant of a cursor."""
     if not pagination.is_in_time(cursor):
         return None
     return cursor.partition(":")[0] + ":0:0"
 
 
 def row_cursor(cursor: str, rows: int) -> str | None:
-    """The cursor so many rows on, where it counts rows as `0:100:0` does."""
+    """Return the cursor some rows further; None unless it counts rows (`0:100:0`)."""
     if not pagination.counts_rows(cursor):
         return None
     value, *rest = cursor.split(":")

@@ -1,4 +1,4 @@
-"""`--test`: whether token, scopes, organizations and projects are right, in words.
+"""`--test`: check token, scopes, organizations and projects, and print the results.
 
 A few requests: none for issues or events, and nothing is extracted.
 """
@@ -31,10 +31,10 @@ NO_SENTRY = "see that api_url is the address of a Sentry"
 
 
 class Check:
-    """Goes through what a run needs, and says of each thing whether it is there."""
+    """Checks what a run needs and prints a line for each."""
 
     def __init__(self, tap: TapSentry, say: Callable[[str], object]) -> None:
-        """Prepare to `say` lines about the settings of `tap`."""
+        """Check the settings of `tap`, and print lines with `say`."""
         self._tap = tap
         self._say = say
         self._wrong = 0
@@ -48,7 +48,7 @@ class Check:
         return next(s for s in self._tap.sentry_streams if type(s) is kind)
 
     def run(self) -> bool:
-        """Whether all is right."""
+        """Return whether everything is right."""
         if self._token() and self._scopes():
             found = {id_and_slug(row)[0]: row for row in self._rows()}
             for stream in (
@@ -83,7 +83,7 @@ class Check:
         return True
 
     def _scopes(self) -> bool:
-        """Whether it makes sense to go on."""
+        """Check the scopes; return whether organizations can be listed."""
         scopes = self._run.scopes.known
         if scopes is None:
             self._right("the server does not state the scopes of the token")
@@ -101,7 +101,7 @@ class Check:
         return grants(scopes, self._organizations.scopes)
 
     def _rows(self) -> Iterator[Row]:
-        """The organizations of the settings, else all that are listed."""
+        """Yield the organizations of the settings, or all that are listed."""
         names = self._run.settings.organizations
         if not names:
             yield from self._listed()
@@ -139,7 +139,7 @@ class Check:
         return rows
 
     def _named(self, stream: ParentStream, organizations: dict[str, Row]) -> None:
-        """The projects or teams of the organizations, and those that are not there."""
+        """Check the projects or teams of the organizations against the settings."""
         complete = True
         for key, row in organizations.items():
             slug = id_and_slug(row)[1]
@@ -168,7 +168,7 @@ class Check:
         self._say(f"ok     {text}")
 
     def _is_wrong(self, text: str) -> bool:
-        """Say it; never true."""
+        """Print what is wrong; return False."""
         self._wrong += 1
         self._say(f"wrong  {text}")
         return False

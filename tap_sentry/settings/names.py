@@ -25,7 +25,7 @@ class Names:
 
     @classmethod
     def of(cls, names: Iterable[str]) -> Names:
-        """Split names at the leading `!` of those that exclude."""
+        """Separate the names to exclude, which begin with `!`, from the others."""
         names = [name.strip() for name in names]
         return cls(
             tuple(name for name in names if not name.startswith("!")),
@@ -33,13 +33,13 @@ class Names:
         )
 
     def match(self, *aliases: str) -> bool:
-        """Whether something known by these aliases (slug, id) is meant."""
+        """Return whether something with these aliases (slug, id) is selected."""
         if any(_fits(pattern, aliases) for pattern in self.excluded):
             return False
         return not self.included or any(_fits(p, aliases) for p in self.included)
 
     def unmatched(self, known: Iterable[tuple[str, ...]]) -> list[str]:
-        """The included names, globs too, that fit nothing that is known."""
+        """Return the names to include, globs too, that match nothing."""
         known = list(known)
         return [
             pattern
@@ -53,7 +53,7 @@ def _fits(pattern: str, aliases: Iterable[str]) -> bool:
 
 
 def parse_url(text: str) -> str:
-    """The address of a server, without a trailing `/` or `/api/0/`.
+    """Return the address of a server, without a trailing `/` or `/api/0/`.
 
     Raises:
         ValueError: If it is no address that requests can be sent to.
@@ -82,7 +82,7 @@ def parse_url(text: str) -> str:
 
 
 def name_in_url(url: str, place: str) -> str | None:
-    """The name that follows `place` in the URL of a Sentry page.
+    """Return the name that follows `place` in the URL of a Sentry page.
 
     An organization can also be the first part of the host: acme.sentry.io.
     """

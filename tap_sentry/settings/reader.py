@@ -22,14 +22,14 @@ LONGEST = 3650 * windows.DAY
 
 
 class SettingReader:
-    """Reads one setting after the other and collects what is wrong."""
+    """Reads one setting after the other and collects the errors."""
 
     def __init__(self, config: dict[str, Any]) -> None:
         self.config = config
         self.errors: list[str] = []
 
     def token(self) -> str:
-        """The token; its value never becomes part of a message."""
+        """Return the token; its value is never part of a message."""
         value = self.config["auth_token"]
         if not isinstance(value, str) or not (token := value.strip()):
             self.errors.append("auth_token must be a text with a Sentry auth token")
@@ -40,7 +40,7 @@ class SettingReader:
         return token
 
     def text(self, name: str) -> str | None:
-        """A text; None if it is not set."""
+        """Return a text; None if it is not set."""
         value = self.config[name]
         if value is None or isinstance(value, str):
             return value
@@ -50,7 +50,7 @@ class SettingReader:
     def read(
         self, name: str, parse: Callable[[str], _T], default: _T | None = None
     ) -> _T | None:
-        """What `parse` makes of a text; a text that it refuses is an error."""
+        """Return a text as `parse` reads it; a text that it rejects is an error."""
         text = self.text(name)
         if text is None:
             return default
@@ -64,7 +64,7 @@ class SettingReader:
             return default
 
     def bundle_of_environment(self) -> str | None:
-        """The file that `requests` itself would take; `Session.send` does not."""
+        """Return the file of `REQUESTS_CA_BUNDLE`, which `Session.send` ignores."""
         for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
             if path := os.environ.get(variable):
                 if not Path(path).exists():
@@ -73,14 +73,14 @@ class SettingReader:
         return None
 
     def boolean(self, name: str) -> bool:
-        """True or false."""
+        """Return true or false."""
         value = self.config[name]
         if not isinstance(value, bool):
             self.errors.append(f"{name} must be true or false, not {_kind(value)}")
         return value is True
 
     def integer(self, name: str, low: int, high: int) -> int:
-        """A whole number within bounds."""
+        """Return a whole number within bounds."""
         value = self.config[name]
         if not isinstance(value, int) or isinstance(value, bool):
             self.errors.append(f"{name} must be a whole number, not {_kind(value)}")
@@ -91,14 +91,14 @@ class SettingReader:
         return low
 
     def duration(self, name: str) -> timedelta:
-        """A duration such as `1h`."""
+        """Return a duration such as `1h`."""
         found = self.read(name, windows.parse_duration) or timedelta()
         if found > LONGEST:
             self.errors.append(f"{name} is longer than Sentry keeps anything")
         return min(found, LONGEST)
 
     def choice(self, name: str, allowed: tuple[str, ...]) -> str:
-        """One of the allowed words."""
+        """Return one of the allowed words."""
         value = self.text(name)
         if value in allowed:
             return value or ""
@@ -106,7 +106,7 @@ class SettingReader:
         return allowed[0]
 
     def texts(self, name: str) -> tuple[str, ...]:
-        """A list of texts, none of them empty."""
+        """Return a list of texts, none of them empty."""
         value = self.config[name]
         if value is None:
             return ()
@@ -123,7 +123,7 @@ class SettingReader:
         return tuple(item.strip() for item in value)
 
     def choices(self, name: str, allowed: tuple[str, ...]) -> tuple[str, ...]:
-        """Some of the allowed words, in the order in which they are allowed."""
+        """Return some of the allowed words, in the order of `allowed`."""
         values = self.texts(name)
         for value in values:
             if value not in allowed:
@@ -135,7 +135,7 @@ class SettingReader:
         return tuple(word for word in allowed if word in values)
 
     def names(self, name: str, place: str) -> tuple[str, ...]:
-        """Slugs, ids or globs; a pasted URL stands for the name in it."""
+        """Return slugs, ids or globs; a pasted URL stands for the name in it."""
         names = []
         for text in self.texts(name):
             mark, bare = ("!", text[1:].strip()) if text[0] == "!" else ("", text)
@@ -148,7 +148,7 @@ class SettingReader:
 
 
 def _kind(value: object) -> str:
-    """What a wrong value is, in the words of JSON and without the value."""
+    """Describe the type of a wrong value in terms of JSON, without the value."""
     words = {str: "a text", bool: "true or false", int: "a number", float: "a number"}
     words |= {list: "a list", dict: "an object"}
     if value == "":
@@ -157,7 +157,7 @@ def _kind(value: object) -> str:
 
 
 def parse_bundle(text: str) -> str:
-    """The path of a file with certificates."""
+    """Return the path of a file with certificates."""
     path = Path(text)
     with contextlib.suppress(RuntimeError):  # there is no such user
         path = path.expanduser()

@@ -67,7 +67,7 @@ class BadSettings(ValueError):  # noqa: N818 - the user reads the text, not the 
 
 
 def resolve(config: Mapping[str, Any], now: datetime) -> Settings:
-    """Check every setting and say what it means for a run that starts now.
+    """Check every setting, and resolve it for a run that starts now.
 
     Raises:
         BadSettings: With a line for each setting that is wrong.
@@ -121,7 +121,7 @@ def resolve(config: Mapping[str, Any], now: datetime) -> Settings:
 def _window(
     reader: SettingReader, now: datetime
 ) -> tuple[datetime | None, datetime, bool]:
-    """The bounds that the three date settings give, and whether it is a report."""
+    """Return the bounds of the date settings, and whether the run is a report."""
     report = reader.read("report_date", lambda text: windows.parse_day(text, now))
     start = reader.read("start_date", lambda text: windows.parse_date(text, now))
     end = reader.read(

@@ -1,4 +1,4 @@
-"""The settings that a user may write."""
+"""The JSON schema of the settings."""
 
 from __future__ import annotations
 

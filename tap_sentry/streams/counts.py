@@ -1,4 +1,4 @@
-"""Event counts by stat and by hour or day: what their streams have in common."""
+"""The base class of event counts by stat and by hour or day."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ OUTCOMES = {
     "blacklisted": ("filtered",),
     "generated": ("accepted",),
 }
-#: What every server keeps, for a run without a start.
+#: How far back a run without `start_date` reads; every server keeps as much.
 KEPT = {"1d": 90 * DAY, "1h": 7 * DAY}
 #: Intervals that one request may ask for: of `stats_v2`, of the older endpoints. The
 #: former takes 1,000, but older servers count the one that `end` would start.
@@ -46,7 +46,7 @@ MAX_POINTS = 10_000
 
 
 class EventCounts(SentryStream):
-    """How many error events there were, by stat and by hour or day."""
+    """The number of error events, by stat and by hour or day."""
 
     replication_key = "timestamp"
     page_size_name = None
@@ -97,7 +97,7 @@ class EventCounts(SentryStream):
 
     @property
     def is_v2(self) -> bool:
-        """Whether the counts come by outcome, all stats at once."""
+        """Whether one request returns the counts of all stats, by outcome."""
         return self.reader.current_path.endswith("/stats_v2/")
 
     @property
@@ -115,7 +115,7 @@ class EventCounts(SentryStream):
 
     @property
     def window_step(self) -> timedelta:  # type: ignore[override] # by the settings
-        """The length of a bucket: the first one that Sentry keeps whole."""
+        """The length of a bucket: shortened windows begin with a whole one."""
         return self.run.settings.bucket
 
     @property
@@ -145,7 +145,7 @@ class EventCounts(SentryStream):
     # Time -----------------------------------------------------------------------------
 
     def windows(self, context: Context) -> Iterator[tuple[tuple[str, ...], Window]]:
-        """Stats that are read from the same bucket on, and the window to read.
+        """Yield stats that start in the same bucket, and the window to read.
 
         The newest two buckets are read again: they were not complete.
         """
@@ -170,7 +170,7 @@ class EventCounts(SentryStream):
             yield tuple(stats), Window(start, settings.end)
 
     def bookmark_name(self, stat: str) -> str:
-        """Bookmarks are kept for each stat and resolution."""
+        """Return the name of a bookmark; each stat and resolution has its own."""
         return f"{stat}.{self.run.settings.stats_resolution}"
 
     def keep(self, context: Context, stats: Iterable[str], end: datetime) -> None:
@@ -213,7 +213,7 @@ class EventCounts(SentryStream):
         endpoints = self.run.client.endpoints
         for wanted, query in self.queries(context, stats, window):
             for page in self.run.client.prefetcher.take(
-                self.counts_want(context, query)
+                self.prefetch_counts(context, query)
             ):
                 endpoints.add_answer(path, self.needed_scopes)
                 for row in page.rows:
@@ -224,7 +224,7 @@ class EventCounts(SentryStream):
     def queries(
         self, context: Context, stats: tuple[str, ...], window: Window
     ) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
-        """The parameters of the requests for a window, and the stats in each answer."""
+        """Yield the parameters of each request for a window, and its stats."""
         if self.is_v2:
             for projects in self.projects(context):
                 yield (
@@ -250,23 +250,23 @@ class EventCounts(SentryStream):
             }
             yield (stat,), query
 
-    def counts_want(self, context: Context, query: Mapping[str, Any]) -> Prefetch:
-        """One request for counts."""
+    def prefetch_counts(self, context: Context, query: Mapping[str, Any]) -> Prefetch:
+        """Return the list of one request for counts."""
         make = functools.partial(self.reader.paged_list, context, query)
         return self.reader.prefetch(context, make, part=str(query))
 
     def prefetches(self, context: Context) -> Iterator[Prefetch | None]:
-        """The requests of the first window."""
+        """Yield the requests for the first window."""
         if context[self.state_column] == self._current:
             # Its bookmark moves on.
             return
         for stats, window in list(self.windows(context))[:1]:
             rest = self.reader.retained(context, window)
             part = next(split(rest, self.longest), rest)
-            while self.knows_projects(context) is False:
+            while self.has_projects(context) is False:
                 yield None
             for _, query in self.queries(context, self.counted(stats), part):
-                yield self.counts_want(context, query)
+                yield self.prefetch_counts(context, query)
 
     @property
     def longest(self) -> timedelta:
@@ -276,12 +276,12 @@ class EventCounts(SentryStream):
         return longest // bucket * bucket
 
     def projects(self, context: Context) -> Iterable[list[str]]:
-        """The projects to count, for each request; an empty list means all."""
+        """Return the projects to count, for each request; an empty list means all."""
         del context
         return ([],)
 
-    def knows_projects(self, context: Context) -> bool:
-        """Whether the projects to count are known without a request."""
+    def has_projects(self, context: Context) -> bool:
+        """Return whether the projects to count are known without a request."""
         del context
         return True
 

@@ -44,12 +44,12 @@ class ProjectEvents(WindowedStream):
 
     @functools.cached_property
     def issues(self) -> ProjectIssues | None:
-        """The issues, if the events of each of them are read too."""
+        """The stream of issues, if the events of issues are read too."""
         issues = self.sibling(ProjectIssues)
         return issues if issues.has_selected_descendents else None
 
     def records_of(self, row: Row, context: Context) -> Iterable[Row]:
-        """The records of an event, whose issue may be missing in the list of issues."""
+        """Return the records of an event, and keep its issue for `IssueEvents`."""
         found = super().records_of(row, context)
         date = instant_of(row, "dateCreated") if self.issues else None
         if self.issues and date is not None:
@@ -103,28 +103,28 @@ class IssueEvents(WindowedStream):
 
     @functools.cached_property
     def saves_state(self) -> bool:
-        """A run for some issues only leaves the bookmarks alone."""
+        """Whether this run moves bookmarks; a run for single issues does not."""
         return super().saves_state and not self.run.settings.issue_ids
 
     def walk(
-        self, context: Context, scan: Scan, *, keeps: bool
+        self, context: Context, scan: Scan, *, saves: bool
     ) -> Generator[Row, None, bool]:
-        """The events of one issue after the other, by ascending id."""
+        """Yield the events of one issue after the other, by ascending id."""
         is_complete = True
         for issue in self.parent.ids_of(context, scan.window):
             if scan.issue is not None and issue < scan.issue:
                 continue
             one = {**context, "issue_id": str(issue)}
             with self.reading(one) as outcome:
-                yield from super().walk(one, scan.of_issue(issue), keeps=keeps)
+                yield from super().walk(one, scan.of_issue(issue), saves=saves)
             # The state stays at the first issue that has to be tried again.
             is_complete = is_complete and outcome.is_final
-            keeps = keeps and is_complete
-            self.progress(context, Scan(scan.window, issue=issue + 1), keeps=keeps)
+            saves = saves and is_complete
+            self.progress(context, Scan(scan.window, issue=issue + 1), saves=saves)
         return is_complete
 
     def prefetches(self, context: Context) -> Iterator[Prefetch | None]:
-        """Nothing of its own: the stream of the issues knows them."""
+        """Yield nothing; the stream of issues prefetches the events of each."""
         del context
         return iter(())
 

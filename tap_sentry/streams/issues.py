@@ -118,13 +118,13 @@ class ProjectIssues(WindowedStream):
             self.run.bookmarks.refresh(self.name, organization, end)
 
     def walk(
-        self, context: Context, scan: Scan, *, keeps: bool
+        self, context: Context, scan: Scan, *, saves: bool
     ) -> Generator[Row, None, bool]:
         """Yield the issues with events in the window of a scan.
 
         An interrupted list is read again, because new events invalidate its cursors.
         """
-        del keeps
+        del saves
         for row in self.lists.read(context, scan.window):
             if self.lists.is_cut_by_window or is_seen_in(row, scan.window):
                 yield row
@@ -170,7 +170,7 @@ class ProjectIssues(WindowedStream):
             for issue in ids:
                 if scan.issue is None or issue >= scan.issue:
                     one = {**context, "issue_id": str(issue)}
-                    yield child.scan_want(one, scan.of_issue(issue))
+                    yield child.prefetch_scan(one, scan.of_issue(issue))
 
     # Differences between servers ------------------------------------------------------
 

@@ -101,7 +101,7 @@ class Projects(SentryStream):
 
 
 class ProjectUsers(SentryStream):
-    """A user whom a project's events happened to.
+    """A user affected by the events of a project.
 
     https://docs.sentry.io/api/projects/list-a-projects-users/
     """
@@ -135,7 +135,7 @@ class ProjectUsers(SentryStream):
     ).to_dict()
 
     def normalize(self, sent: Row, row: Row) -> Row:
-        """A key is never null: a user without a `tagValue` is known by the hash."""
+        """Use the hash as the key of a user without a `tagValue`."""
         found = bodies.decode_value(sent.get("hash"))
         if bodies.decode_value(row.get("tagValue")) is None and found is not None:
             row["tagValue"] = f"hash:{found}"

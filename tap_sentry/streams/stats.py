@@ -24,7 +24,7 @@ MAX_PROJECTS = 100
 
 
 class OrganizationEventCounts(EventCounts):
-    """How many error events an organization had in an hour or a day.
+    """The number of error events of an organization in an hour or a day.
 
     https://docs.sentry.io/api/organizations/retrieve-event-counts-for-an-organization-v2/
     """
@@ -58,7 +58,7 @@ class OrganizationEventCounts(EventCounts):
 
 
 class TeamEventCounts(EventCounts):
-    """How many error events the projects of a team had in an hour or a day.
+    """The number of error events of the projects of a team in an hour or a day.
 
     https://docs.sentry.io/api/organizations/retrieve-event-counts-for-an-organization-v2/
     """
@@ -79,27 +79,27 @@ class TeamEventCounts(EventCounts):
 
     @property
     def stats(self) -> tuple[str, ...]:
-        """The older endpoint counts generated events, whatever it is asked for."""
+        """The stats that the path in use counts; the older one has a single one."""
         return super().stats if self.is_v2 else ("generated",)
 
     def projects(self, context: Context) -> Iterable[list[str]]:
-        """The projects of the team; none, and no request, for a team without."""
+        """Return the projects of the team; a team without any needs no request."""
         ids = self.sibling(TeamProjects).ids_of(context)
         return [ids[i : i + MAX_PROJECTS] for i in range(0, len(ids), MAX_PROJECTS)]
 
     def prefetches(self, context: Context) -> Iterator[Prefetch | None]:
-        """The list of the team's projects, then the counts of these."""
-        if not self.knows_projects(context):
+        """Yield the list of the team's projects, then the counts of these."""
+        if not self.has_projects(context):
             yield self.sibling(TeamProjects).reader.prefetch(context)
         yield from super().prefetches(context)
 
-    def knows_projects(self, context: Context) -> bool:
-        """Whether the list of the team's projects is there."""
-        return not self.is_v2 or self.sibling(TeamProjects).knows_ids(context)
+    def has_projects(self, context: Context) -> bool:
+        """Return whether the list of the team's projects has arrived."""
+        return not self.is_v2 or self.sibling(TeamProjects).has_ids(context)
 
 
 class ProjectEventCounts(EventCounts):
-    """How many error events a project had in an hour or a day.
+    """The number of error events of a project in an hour or a day.
 
     https://docs.sentry.io/api/projects/retrieve-event-counts-for-a-project/
     """

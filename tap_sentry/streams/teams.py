@@ -108,12 +108,12 @@ class TeamProjects(SentryStream):
 
     def ids_of(self, context: Context) -> list[str]:
         """Return the ids of all projects of a team; they are read once."""
-        if not self.knows_ids(context):
+        if not self.has_ids(context):
             for _ in self.rows_of(context):
                 pass
         return self._ids[context["team_id"]]
 
-    def knows_ids(self, context: Context) -> bool:
+    def has_ids(self, context: Context) -> bool:
         """Return whether the ids are known without a request."""
         if context["team_id"] not in self._ids:
             rows = self.reader.peek(context)

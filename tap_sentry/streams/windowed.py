@@ -1,4 +1,4 @@
-"""Streams of what happened at some time: events, their entries, feedback."""
+"""Streams that are read by date: events, their entries and feedback."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
     from tap_sentry.records.bodies import Row
     from tap_sentry.streams.base import Context
 
-#: Rows of a list whose ids are remembered: pages that are counted by rows can overlap.
+#: Ids of a list that are remembered: pages of a list that is paged by row can overlap.
 REMEMBERED = 1000
 
-#: What every Sentry keeps of its events, at least.
+#: The shortest time for which a Sentry saves its events.
 KEPT = 30 * DAY
 
-#: What the entries of an event need of it, beside the entries themselves.
+#: The columns of an event that its entries need, beside the entries themselves.
 ENTRIES_SCHEMA = th.PropertiesList(
     th.Property("eventID", th.StringType),
     th.Property("groupID", th.StringType),
@@ -43,7 +43,7 @@ ENTRIES_SCHEMA = th.PropertiesList(
     th.Property("dateReceived", th.DateTimeType),
 ).to_dict()
 
-#: Where Sentry sends an array as the data of an entry, it is wrapped.
+#: An entry; data that Sentry sends as an array is wrapped in an object.
 ENTRY = Projection(
     th.PropertiesList(
         th.Property("type", th.StringType), th.Property("data", ANY_OBJECT)
@@ -53,7 +53,7 @@ ENTRY = Projection(
 
 
 class WindowedStream(SentryStream):
-    """A list that is read by its dates, newest first, and resumes where it stopped."""
+    """A list that is read by date, newest first, and resumes where it stopped."""
 
     page_sizes = (100, 25, 5)
 
@@ -71,11 +71,11 @@ class WindowedStream(SentryStream):
 
     @property
     def row_schema(self) -> Mapping[str, Any]:
-        """The columns of an event that its entries need; else those of the records."""
+        """The columns of the list; for entries, those of an event that they need."""
         return ENTRIES_SCHEMA if self.is_entries else self.schema
 
     def query(self, window: Window) -> Mapping[str, Any]:
-        """The parameters of a scan, or of a part of it."""
+        """Return the parameters that select a window."""
         if not self.is_events:
             return {}
         # Dates of requests have whole seconds.
@@ -86,7 +86,7 @@ class WindowedStream(SentryStream):
         return query
 
     def normalize(self, sent: Row, row: Row) -> Row:
-        """Give an event that has no `dateCreated` (performance issues) its end."""
+        """Fill in ids and dates that events of performance issues lack."""
         if not self.is_events:
             return row
         if self.is_entries:
@@ -102,13 +102,13 @@ class WindowedStream(SentryStream):
         return row
 
     def records(self, context: Context) -> Iterable[Row]:
-        """The records of what is left of an interrupted scan, then of what is new."""
-        keeps = self.saves_state
+        """Yield the rest of an interrupted scan, then what is new."""
+        saves = self.saves_state
         for scan in self.scans(context):
-            is_complete = yield from self.walk(context, scan, keeps=keeps)
+            is_complete = yield from self.walk(context, scan, saves=saves)
             # After a scan with a gap, the state stays before the gap.
-            keeps = keeps and is_complete
-            if keeps:
+            saves = saves and is_complete
+            if saves:
                 self.run.bookmarks.finish(self.name, self.key(context), scan)
             self.run.checkpoint()
 
@@ -117,7 +117,7 @@ class WindowedStream(SentryStream):
         return str(context[self.state_column])
 
     def scans(self, context: Context) -> list[state.Scan]:
-        """What there is to read. Creates nothing in the state."""
+        """Return the scans of a context; this does not change the state."""
         settings = self.run.settings
         entry: state.Entry = {}
         if self.saves_state:
@@ -127,25 +127,25 @@ class WindowedStream(SentryStream):
         )
 
     def walk(
-        self, context: Context, scan: state.Scan, *, keeps: bool
+        self, context: Context, scan: state.Scan, *, saves: bool
     ) -> Generator[Row, None, bool]:
-        """The records of a scan, and whether it is complete."""
+        """Yield the records of a scan; return whether it is complete."""
         for rows, reached in self.read(context, scan):
             for row in rows:
                 yield from self.records_of(row, context)
-            self.progress(context, reached, keeps=keeps)
+            self.progress(context, reached, saves=saves)
         return True
 
     def progress(
-        self, context: Context, reached: state.Scan | None, *, keeps: bool
+        self, context: Context, reached: state.Scan | None, *, saves: bool
     ) -> None:
-        """Keep how far a scan has come, now that all of it is written."""
-        if keeps and reached is not None:
+        """Record how far a scan has come; all of its records so far are written."""
+        if saves and reached is not None:
             self.run.bookmarks.progress(self.name, self.key(context), reached)
         self.run.checkpoint()
 
     def records_of(self, row: Row, context: Context) -> Iterable[Row]:
-        """The records that a row of the list makes."""
+        """Return the records that a row of the list contains."""
         if self.is_events:
             issue = bodies.decode_value(row.get("groupID"))
             row["issue_id"] = context.get("issue_id") if issue is None else issue
@@ -154,10 +154,9 @@ class WindowedStream(SentryStream):
     def read(
         self, context: Context, scan: state.Scan
     ) -> Iterator[tuple[list[Row], state.Scan | None]]:
-        """The rows of a scan, page by page, none twice and none outside its window.
+        """Yield the rows of a scan page by page, each once and all within its window.
 
-        With each page comes how far the scan has come with it, if that can be kept and
-        there is more.
+        Each page comes with the scan as it can be resumed after it; None at its end.
         """
         window = Window(scan.window.start, scan.end)
         reached = scan
@@ -186,15 +185,15 @@ class WindowedStream(SentryStream):
             yield rows, resumable(reached, place)
 
     def scan_pages(self, context: Context, scan: state.Scan) -> Iterator[Page]:
-        """The pages of a scan.
+        """Yield the pages of a scan.
 
-        Sentry fails (500, 400) where all of a window is older than what it keeps, and
+        Sentry fails (500, 400) where all of a window is older than what it saves, and
         refuses cursors that it does not know: a scan that lay idle too long is asked
         for from its top, which Sentry cuts.
         """
         is_read = False
         try:
-            for page in self.listed_pages(context, scan):
+            for page in self.pages_within_retention(context, scan):
                 is_read = True
                 yield page
         except (errors.TransientError, errors.RejectedError):
@@ -202,14 +201,16 @@ class WindowedStream(SentryStream):
             if is_read or not (is_old or scan.cursor):
                 raise
             top = replace(scan, at=None, cursor=None)
-            yield from self.listed_pages(context, top)
+            yield from self.pages_within_retention(context, top)
 
-    def listed_pages(self, context: Context, scan: state.Scan) -> Iterator[Page]:
-        """Yield the pages of a scan, from a later start if Sentry keeps less."""
+    def pages_within_retention(
+        self, context: Context, scan: state.Scan
+    ) -> Iterator[Page]:
+        """Yield the pages of a scan, from a later start if Sentry saves less."""
         place: Place | None = None
 
         def rest() -> Prefetch:
-            return self.scan_want(context, scan, place)
+            return self.prefetch_scan(context, scan, place)
 
         window = Window(scan.window.start, scan.end) if self.is_events else None
         for page in self.reader.pages(context, rest, window):
@@ -217,19 +218,19 @@ class WindowedStream(SentryStream):
             yield page
 
     def prefetches(self, context: Context) -> Iterator[Prefetch | None]:
-        """The list of the scan that comes first."""
+        """Yield the list of the first scan."""
         for scan in self.scans(context)[:1]:
-            yield self.scan_want(context, scan)
+            yield self.prefetch_scan(context, scan)
 
-    def scan_want(
+    def prefetch_scan(
         self, context: Context, scan: state.Scan, place: Place | None = None
     ) -> Prefetch:
         """Return the list of a scan, or what is left of it at a place."""
-        make = functools.partial(self.scan_listing, context, scan, place)
+        make = functools.partial(self.scan_list, context, scan, place)
         part = part_of(scan) if place is None else (part_of(scan), place)
         return self.reader.prefetch(context, make, part=part)
 
-    def scan_listing(
+    def scan_list(
         self, context: Context, scan: state.Scan, start: Place | None = None
     ) -> PagedList:
         """Return the pages of a scan. A server that ignores dates is stopped by them.
@@ -275,7 +276,7 @@ class WindowedStream(SentryStream):
         )
 
     def placed(self, page: Page, place: Place, window: Window) -> Page:
-        """A page with the place where the list goes on; in a thread of the fetcher."""
+        """Add the place after a page to it; runs in a thread of the pool."""
         cursor = cast("str | None", page.following)
         if cursor is None and not place.tie:
             return page
@@ -292,22 +293,22 @@ class WindowedStream(SentryStream):
             if instead := ties.uncut(place):
                 # These rows are those of the list's top.
                 return Page([], instead.place, page.size, instead.missed)
-        turn = ties.turn(place, dated, cursor, is_cut=self.is_cut)
-        return replace(page, following=turn.place, missed=turn.missed)
+        next_place = ties.next_place(place, dated, cursor, is_cut=self.is_cut)
+        return replace(page, following=next_place.place, missed=next_place.missed)
 
 
 def resumable(scan: state.Scan, place: Place | None) -> state.Scan | None:
-    """The scan as a later run can resume it, if the list goes on at a place."""
+    """Return the scan to resume at a place; None at the end of a list."""
     return scan.resumable(place.kept_cursor, place.second) if place else None
 
 
 def part_of(scan: state.Scan) -> Hashable:
-    """What the list of a scan is known by, however far the scan has come."""
+    """Return what identifies the list of a scan, however far the scan has come."""
     return scan.window.start, scan.window.end, scan.issue
 
 
 def entries_of(event: Row) -> Iterator[Row]:
-    """The entries of an event in Sentry's order, each with the ids of the event."""
+    """Yield the entries of an event in Sentry's order, each with the event's ids."""
     for index, fields in enumerate(bodies.array_objects(event.get("entries"))):
         entry = ENTRY(fields)
         yield {
@@ -321,13 +322,13 @@ def entries_of(event: Row) -> Iterator[Row]:
 
 
 def newest_of(row: Row) -> datetime | None:
-    """The later of an event's two dates: servers order by the one or the other."""
+    """Return the later of an event's two dates; servers order by either."""
     dates = [instant_of(row, column) for column in ("dateCreated", "dateReceived")]
     return max((date for date in dates if date is not None), default=None)
 
 
 def instant_of(row: Row, column: str) -> datetime | None:
-    """The date in a column, if there is one."""
+    """Return the date in a column; None if it holds none."""
     text = bodies.decode_value(row.get(column))
     try:
         return parse_instant(text) if isinstance(text, str) else None

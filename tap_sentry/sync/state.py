@@ -1,4 +1,4 @@
-"""The state of the tap: small, and never ahead of what was written.
+"""The state of the tap, which is never ahead of the records that were written.
 
     {"bookmarks": {"project_events": {"by_id": {"1": {
         "bookmark": "2026-11-23T20:00:00Z",
@@ -29,7 +29,7 @@ Entry = dict[str, Any]
 
 @dataclass(frozen=True)
 class Scan:
-    """One reading of a window, newest first, and how far it has come."""
+    """A pass over a window, newest first, and how far it has come."""
 
     window: Window
     #: The oldest date that was written.
@@ -41,14 +41,14 @@ class Scan:
 
     @property
     def end(self) -> datetime:
-        """The upper bound that is asked for: dates of requests have whole seconds."""
+        """The upper bound to request; dates of requests have whole seconds."""
         if self.at is None:
             return self.window.end
         second = self.at.replace(microsecond=0) + timedelta(seconds=1)
         return min(second, self.window.end)
 
     def since(self, start: datetime) -> Scan:
-        """What the scan still has to read from a start on."""
+        """Return the part of the scan that is not before a start."""
         window = Window(max(start, self.window.start), self.window.end)
         if window.start < self.end:
             return replace(self, window=window)
@@ -58,11 +58,11 @@ class Scan:
         return Scan(window, issue=self.issue + 1)
 
     def of_issue(self, issue: int) -> Scan:
-        """What the scan of a project has to read of one of its issues."""
+        """Return the scan of one issue of the project."""
         return self if issue == self.issue else Scan(self.window, issue=issue)
 
     def resumable(self, cursor: str | None, floor: datetime | None = None) -> Scan:
-        """The scan as it can be resumed by a list whose next page has this cursor.
+        """Return the scan that resumes a list at the page with this cursor.
 
         A cursor in time is kept; one that counts rows of a list ordered by
         `dateCreated` is replaced by that date, but by none before `floor`; so is a new
@@ -77,7 +77,7 @@ class Scan:
         return replace(self, at=None, cursor=None)
 
     def to_state(self) -> list[Entry]:
-        """As it stands in the state."""
+        """Return the scan as the state keeps it."""
         entry: Entry = {
             "start": to_text(self.window.start),
             "end": to_text(self.window.end),
@@ -92,7 +92,7 @@ class Scan:
 
     @classmethod
     def from_state(cls, entries: list[Entry]) -> Scan:
-        """From the state.
+        """Return the scan of an entry in the state.
 
         Raises:
             ValueError: If it is no scan.
@@ -117,9 +117,13 @@ class Scan:
 def plan(
     entry: Entry, *, start: datetime | None, end: datetime, lookback: timedelta
 ) -> list[Scan]:
-    """What a run has to read: the rest of an interrupted scan, then what is new.
+    """Return what to read: the rest of an interrupted scan, then what is new.
 
-    `start` is the `start_date`, `end` the upper bound of the run.
+    Args:
+        entry: The entry of the context in the state.
+        start: The `start_date`.
+        end: The upper bound of the run.
+        lookback: How far to read back before the bookmark.
     """
     first = start or BEGINNING
     scans = []
@@ -137,7 +141,7 @@ def plan(
 
 
 class Bookmarks:
-    """The entries of all streams; changed by the main thread alone."""
+    """The entries of all streams; only the main thread changes them."""
 
     def __init__(
         self,
@@ -162,7 +166,7 @@ class Bookmarks:
         return self._bookmarks.setdefault(stream, since)
 
     def entry(self, stream: str, key: str) -> Entry:
-        """What is known of a project, team or organization; nothing is created."""
+        """Return the entry of a project, team or organization; empty if it has none."""
         by_id: dict[str, Entry] = self._bookmarks.get(stream, {}).get("by_id", {})
         return by_id.get(key, {})
 
@@ -173,22 +177,22 @@ class Bookmarks:
         self._changed()
 
     def refreshed(self, stream: str, organization: str) -> datetime | None:
-        """When all issues of an organization were last read."""
+        """Return when all issues of an organization were last read."""
         dates = self._bookmarks.get(stream, {}).get("refreshed", {})
         return parse_instant(dates[organization]) if dates.get(organization) else None
 
     def refresh(self, stream: str, organization: str, at: datetime) -> None:
-        """Keep when all issues of an organization were read."""
+        """Record when all issues of an organization were read."""
         dates = self._stream(stream).setdefault("refreshed", {})
         dates[organization] = to_text(at)
         self._changed()
 
     def progress(self, stream: str, key: str, scan: Scan) -> None:
-        """Keep how far a scan has come."""
+        """Record how far a scan has come."""
         self.update(stream, key, scan=scan.to_state())
 
     def finish(self, stream: str, key: str, scan: Scan) -> None:
-        """A scan is complete: its upper bound is the bookmark, unless one is later."""
+        """Move the bookmark to the end of a complete scan, unless it is later."""
         entry = self.entry(stream, key)
         values = {
             "bookmark": max(entry.get("bookmark") or "", to_text(scan.window.end))
@@ -202,9 +206,12 @@ class Bookmarks:
 def load(
     state: dict[str, Any], logger: logging.Logger, *, latest: datetime
 ) -> dict[str, Any]:
-    """Take over what is usable of a state that was passed in, and say what is not.
+    """Return the usable bookmarks of a state, and log what is not usable.
 
-    A bookmark after `latest` was made by a wrong clock.
+    Args:
+        state: The state that was passed in.
+        logger: Where unusable parts are logged.
+        latest: The latest valid bookmark; a wrong clock made those after it.
     """
     bookmarks = state.get("bookmarks")
     if not isinstance(bookmarks, dict):
@@ -253,7 +260,7 @@ def synced_later(bookmarks: dict[str, Any], start: datetime) -> dict[str, dateti
 def _usable(
     stream: str, key: str, entry: object, logger: logging.Logger, latest: datetime
 ) -> Entry:
-    """The values of an entry that are what they should be."""
+    """Return the values of an entry that are valid."""
     if not isinstance(entry, dict):
         return {}
     usable: Entry = {}
@@ -315,9 +322,9 @@ class NoStateManager:
     get_starting_replication_value = _nothing
 
     def get_context_state(self, context: object) -> Entry:  # noqa: ARG002 - the SDK's
-        """An entry that is thrown away."""
+        """Return an entry that is not kept."""
         return {}
 
     def is_state_non_resumable(self) -> bool:
-        """A run that was cut short resumes from the tap's own state."""
+        """Return False: an interrupted run resumes from the tap's own state."""
         return False

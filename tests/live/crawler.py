@@ -192,6 +192,8 @@ class Crawl:
         self.crawler = Crawler(server)
         self.rows = self.crawler.rows
         self.keys: dict[str, set[Key]] = {stream: set() for stream in STREAMS}
+        #: Rows of events that the lists repeat: each of them hides another.
+        self.repeated: Counter[str] = Counter()
         #: The event counts by stream and key.
         self.counts: dict[str, dict[Key, int]] = {stream: {} for stream in COUNTS}
         for slug, key in self.organizations():
@@ -308,6 +310,7 @@ class Crawl:
         self, parent: str, key: Key, names: Mapping[str, str], *ways: Way
     ) -> None:
         """The events of a project or issue, and their entries."""
+        listed = set()
         for row in self.rows(names, *ways):
             # GlitchTip writes the events of issues in snake_case.
             date = row.get("dateCreated") or row.get("date_created")
@@ -315,6 +318,9 @@ class Crawl:
             if not self.server.has(date):
                 continue
             event = (*key, row.get("eventID") or row["event_id"])
+            for stream in (f"{parent}_events", f"{parent}_event_entries"):
+                self.repeated[stream] += event in listed
+            listed.add(event)
             self.keys[f"{parent}_events"].add(event)
             self.keys[f"{parent}_event_entries"] |= {
                 (*event, str(index)) for index in range(len(row.get("entries") or ()))

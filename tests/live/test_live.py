@@ -9,7 +9,7 @@ import pytest
 
 from tests.live.command import KEYS, sync
 from tests.live.crawler import COUNTS, RESOLUTIONS, STATS, STREAMS, parse, text
-from tests.live.truth import EVENTS as TIED
+from tests.live.truth import EVENTS
 from tests.live.truth import KEYS as TOLD
 
 pytestmark = pytest.mark.live
@@ -28,6 +28,7 @@ LOOKBACK = timedelta(hours=1)
 RETRIED = re.compile(r"GET \S+/api/0(\S+): .*; try \d+ of \d+")
 LACKED = re.compile(r"This server does not have (\S+) ")
 MISSING = re.compile(r"(\w+) is missing on this server")
+MISSED = re.compile(r"(\w+): (\d+) records? may be missing")
 
 FORMATS = jsonschema.FormatChecker(())
 
@@ -74,8 +75,11 @@ def test_the_keys_of_a_stream_are_those_that_the_server_lists(
     difference = table.compare(
         stream, "its lists", run.keys_of(stream), crawl.keys[stream]
     )
+    # A walk along the cursors misses a row for each that it meets twice.
+    found = {key[:3] for key in difference.extra}
 
-    assert not difference, str(difference)
+    assert not difference.missing, str(difference)
+    assert len(found) <= crawl.repeated[stream], str(difference)
 
 
 @pytest.mark.parametrize("stream", STREAMS)
@@ -136,15 +140,16 @@ def test_the_counts_are_those_that_the_server_gives(stream, server, run, crawl):
 
 # The files do not tell of the others: those are compared with the server's own lists.
 @pytest.mark.needs("SENTRY_TRUTH")
-@pytest.mark.parametrize("stream", [*TOLD, *TIED])
-def test_the_keys_of_a_stream_are_those_in_the_database(
-    stream, run, crawl, truth, table
-):
-    expected = truth.keys(stream, crawl.keys[stream])
+@pytest.mark.parametrize("stream", [*TOLD, *EVENTS])
+def test_the_keys_of_a_stream_are_those_in_the_database(stream, run, truth, table):
+    expected = truth.keys(stream)
     found = [key for key in run.keys_of(stream) if key[0] in truth.organizations]
     difference = table.compare(stream, "database", found, expected)
+    # Where a server leaves out rows whatever is tried, the log counts them.
+    said = {name: int(number) for name, number in MISSED.findall(run.log)}
 
-    assert not difference, str(difference)
+    assert not difference.extra, str(difference)
+    assert len(difference.missing) == said.get(stream, 0), str(difference)
 
 
 @pytest.fixture(scope="session", params=RESOLUTIONS)

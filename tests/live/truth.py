@@ -20,10 +20,6 @@ if TYPE_CHECKING:
 Row: TypeAlias = dict[str, str]
 Key: TypeAlias = tuple[str, ...]
 
-#: Rows of a page. The old servers that this is for page by number and sort by time
-#: alone: where more events than this share one instant, pages repeat and omit some.
-PAGE = 100
-
 
 class Truth:
     """What is in the files, as keys of records."""
@@ -63,34 +59,14 @@ class Truth:
         """The ids of the organizations that the files are about."""
         return set(self._organizations.values())
 
-    def keys(self, stream: str, listed: set[Key]) -> set[Key]:
-        """The keys of a stream that the files tell of.
-
-        `listed` are those that the server lists: all that can be had of events that
-        its pages cannot tell apart.
-        """
+    def keys(self, stream: str) -> set[Key]:
+        """The keys of a stream that the files tell of."""
         if stream in EVENTS:
-            return self.events(listed, EVENTS[stream])
+            return {
+                (*self.project(row), row["event_id"]) for row in self.rows("events")
+            }
         name, key = KEYS[stream]
         return {key(self, row) for row in self.rows(name) if is_listed(row)}
-
-    def events(self, listed: set[Key], parent: str) -> set[Key]:
-        """The events, listed by project or by issue."""
-        tied = self.tied(parent)
-        keys = {True: set[Key](), False: set[Key]()}
-        for row in self.rows("events"):
-            is_tied = (row["org"], row[parent]) in tied
-            keys[is_tied].add((*self.project(row), row["event_id"]))
-        return keys[False] | keys[True] & listed
-
-    def tied(self, parent: str) -> set[Key]:
-        """Projects or issues with a page or more of events at one instant."""
-        instants = Counter(
-            # The API cuts times to milliseconds.
-            (row["org"], row[parent], row["datetime"][:23])
-            for row in self.rows("events")
-        )
-        return {key[:2] for key, number in instants.items() if number > PAGE}
 
     def counts(self, resolution: str) -> dict[str, dict[Key, int]]:
         """The event counts that are not zero, by stream and key."""
@@ -166,5 +142,5 @@ KEYS: Mapping[str, tuple[str, Callable[[Truth, Row], Key]]] = {
     ),
     "project_users": ("users", lambda truth, row: (*truth.project(row), tag(row))),
 }
-#: Streams of events, and what lists them.
-EVENTS = {"project_events": "project", "issue_events": "issue_id"}
+#: Streams of events.
+EVENTS = ("project_events", "issue_events")
