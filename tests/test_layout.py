@@ -7,6 +7,9 @@ a circle, is what `lint-imports` checks.
 from __future__ import annotations
 
 import ast
+import re
+import tomllib
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -39,3 +42,26 @@ def test_no_piece_of_code_is_long(path):
 
     assert len(code.splitlines()) <= MODULE
     assert long == set()
+
+
+def test_the_picture_shows_the_layers_that_are_checked():
+    """CONTRIBUTING.md draws what the contract in pyproject.toml says."""
+    root = Path(__file__).parents[1]
+    config = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))
+    contract = config["tool"]["importlinter"]["contracts"][0]
+    layers = [
+        re.split(r" \| ", layer) for layer in contract["layers"] if layer != "__main__"
+    ]
+    depth = {name: index for index, names in enumerate(layers) for name in names}
+    text = (root / "CONTRIBUTING.md").read_text("utf-8")
+    picture = text.partition("```mermaid\n")[2].partition("```")[0]
+    arrows = [
+        pair
+        for line in picture.splitlines()
+        if "-->" in line
+        for pair in pairwise(part.strip() for part in line.split("-->"))
+    ]
+
+    assert re.findall(r"^ +(\w+)\[", picture, re.MULTILINE) == [*depth]
+    assert {name for pair in arrows for name in pair} == depth.keys()
+    assert all(depth[upper] < depth[lower] for upper, lower in arrows)
