@@ -229,7 +229,7 @@ def test_the_documentation_of_sentry_is_linked(stream):
     """The first line says what one record is, then comes where Sentry says so."""
     text = vars(stream)["__doc__"] + "\n"
 
-    assert re.fullmatch(r"(An?|How) .*[.]", text.splitlines()[0])
+    assert re.fullmatch(r"(An?|The number of) .*[.]", text.splitlines()[0])
     assert DOCS.search(text)
 
 

@@ -28,10 +28,9 @@ STREAMS: tuple[type[SentryStream], ...] = (
     Projects,
     TeamProjects,
     TeamEventCounts,
-    # Before the issues: the events name issues that a list may not show yet.
+    ProjectIssues,
     ProjectEvents,
     ProjectEventEntries,
-    ProjectIssues,
     ProjectFeedback,
     ProjectUsers,
     ProjectEventCounts,

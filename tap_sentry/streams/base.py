@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from singer_sdk.streams.rest import HTTPRequest, PageContext
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from tap_sentry.sync.parts import Outcome
 
 Context: TypeAlias = "Mapping[str, Any]"
-S = TypeVar("S", bound="SentryStream")
 
 #: Columns that the tap adds. Fields that a server sends under these names are left out.
 ADDED = frozenset({"organization_id", "project_id", "team_id", "issue_id"})
@@ -81,6 +80,9 @@ class SentryStream(SingerStream):
     #: Whether the run must stop if this list cannot be read.
     is_essential: ClassVar[bool] = False
 
+    #: Whether the stream is synced before others with the same parent.
+    precedes_siblings: bool = False
+
     #: The stream that this one is a child of.
     parent: SentryStream | None = None
     #: The row whose children are being synced.
@@ -101,11 +103,6 @@ class SentryStream(SingerStream):
     def reader(self) -> ListReader:
         """Reads the list over HTTP."""
         return ListReader(self, self.run.client)
-
-    def sibling(self, kind: type[S]) -> S:
-        """Return the stream of a class that has the same parent."""
-        siblings = self.parent.child_streams if self.parent else ()
-        return next(stream for stream in siblings if type(stream) is kind)
 
     @property
     def row_schema(self) -> Mapping[str, Any]:

@@ -96,6 +96,7 @@ class ParentStream(SentryStream):
     def records(self, context: Context) -> Iterable[Row]:
         """Yield the selected rows; the SDK syncs the children of each."""
         self._current = key_of(context)
+        self._order_children()
         rows = self.rows_of(context)
         contexts = [self.get_child_context(row, context) for row in rows]
         for child in self._children_in_use:
@@ -110,6 +111,14 @@ class ParentStream(SentryStream):
                 done()
         for child in self._children_in_use:
             child.on_parents_synced(context)
+
+    def _order_children(self) -> None:
+        """Put the children first that precede their siblings."""
+        ordered = sorted(
+            self.child_streams,
+            key=lambda child: not getattr(child, "precedes_siblings", False),
+        )
+        self.child_streams[:] = ordered
 
     def on_row_synced(self, row: Row) -> None:
         """Hook: the children of a row have been synced."""

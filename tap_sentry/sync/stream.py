@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from singer_sdk import metrics
 from singer_sdk.helpers.conform import TypeConformanceLevel
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     Context = Mapping[str, Any]
 
 
+S = TypeVar("S", bound="SingerStream")
+
+
 class SingerStream(RESTStream[str]):
     """Leaves the state to the tap, and counts and logs once for all contexts.
 
@@ -36,6 +39,14 @@ class SingerStream(RESTStream[str]):
     # `post_process` does.
     state_partitioning_keys = ()
     ignore_parent_replication_key = False
+
+    #: The stream that this one is a child of.
+    parent: SingerStream | None = None
+
+    def sibling(self, kind: type[S]) -> S:
+        """Return the stream of a class that has the same parent."""
+        siblings = self.parent.child_streams if self.parent else ()
+        return next(stream for stream in siblings if type(stream) is kind)
 
     @property
     def replication_method(self) -> str:
