@@ -19,7 +19,7 @@ from tap_sentry.api import rate_limits as limits
 from tap_sentry.cli.execution import Execution
 from tap_sentry.sync.writer import SentryWriter
 from tap_sentry.tap import TapSentry
-from tests.simulator import TOKEN, SentrySimulator
+from tests.sentry import TOKEN, SentrySimulator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import duckdb
 
-from tests.simulator import TOKEN
+from tests.sentry import TOKEN
 
 ROOT = Path(__file__).parent.parent
 #: Where the environment `demo` of `meltano.yml` loads to.
@@ -69,7 +69,7 @@ def main() -> None:
 @contextmanager
 def simulator() -> Iterator[str]:
     """Run the simulator in a process of its own, and give its address."""
-    command = [sys.executable, "-m", "tests.simulator", "--size", "demo"]
+    command = [sys.executable, "-m", "tests.sentry", "--size", "demo"]
     with subprocess.Popen(  # noqa: S603 - our own
         command, cwd=ROOT, stdout=subprocess.PIPE, text=True
     ) as server:

@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.conftest import NOW
-from tests.organization import Builder, Entries
-from tests.simulator import SentrySimulator
+from tests.sentry import SentrySimulator
+from tests.sentry.data import Builder, Entries
 from tests.soak import quicken, sync
 
 if TYPE_CHECKING:
-    from tests.organization import Organization
+    from tests.sentry.data import Organization
 
 STREAMS = ("issue_events", "issue_event_entries")
 #: Events of a hot second.

@@ -32,15 +32,15 @@ from tap_sentry.api.client import SentryClient
 from tap_sentry.cli.execution import Execution
 from tap_sentry.tap import TapSentry
 from tests.conftest import NOW, Output, catalog_of
-from tests.organization import Builder, Entries
-from tests.simulator import ENDPOINTS, FLAVOURS, TOKEN, SentrySimulator
+from tests.sentry import ENDPOINTS, FLAVOURS, TOKEN, SentrySimulator
+from tests.sentry.data import Builder, Entries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from tests.organization import Organization
-    from tests.simulator import Fault, Request
+    from tests.sentry import Fault, Request
+    from tests.sentry.data import Organization
 
 PAGE = 2
 #: Seconds that a request may take, and where the server hangs for longer.
@@ -155,13 +155,13 @@ class Faulty(SentrySimulator):
 
     def clear_faults(self) -> None:
         """Let nothing more go wrong."""
-        with self._lock:
-            self._faults.clear()
+        with self.lock:
+            self.faults.clear()
 
-    def _take_fault(
+    def take_fault(
         self, request: Request | None, kinds: set[str] | None = None
     ) -> Fault | None:
-        fault = super()._take_fault(request, kinds)
+        fault = super().take_fault(request, kinds)
         if fault is not None:
             self.injected[fault.kind] += 1
         return fault

@@ -22,7 +22,7 @@ from tap_sentry.streams import STREAMS
 from tap_sentry.streams.base import SentryStream
 from tap_sentry.tap import TapSentry
 from tests.conftest import run
-from tests.simulator import TOKEN
+from tests.sentry import TOKEN
 
 ROOT = Path(__file__).parents[1]
 SNAPSHOTS = Path(__file__).parent / "snapshots"

@@ -20,7 +20,7 @@ from tap_sentry.settings.unknown import suggestion
 from tap_sentry.streams import STREAMS
 from tap_sentry.tap import TapSentry
 from tests.conftest import catalog_of
-from tests.simulator import SCOPES, TOKEN, SentrySimulator, Token
+from tests.sentry import SCOPES, TOKEN, SentrySimulator, Token
 
 ROOT = Path(__file__).parents[1]
 ALL_SCOPES = ", ".join(sorted(SCOPES))

@@ -12,7 +12,7 @@ from singer_sdk.streams.rest import HTTPRequest
 
 from tap_sentry.api.urls import query_string, quote_part
 from tests.conftest import NOW, catalog_of, run
-from tests.simulator import TOKEN, SentrySimulator
+from tests.sentry import TOKEN, SentrySimulator
 
 #: What is read for `projects`, `project_issues` and `project_events`.
 READ = {

@@ -7,7 +7,7 @@ from singer_sdk.testing import SuiteConfig, get_tap_test_class
 
 from tap_sentry.tap import TapSentry
 from tests.conftest import NOW, catalog_of
-from tests.simulator import TOKEN, SentrySimulator
+from tests.sentry import TOKEN, SentrySimulator
 
 #: Some columns are sent by old servers only, or need a plan or a kind of issue that the
 #: sample organizations do not have: the suite warns that it saw no value of them.

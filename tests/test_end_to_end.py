@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from tests.conftest import Leaks, catalog_of
-from tests.organization import iso
-from tests.simulator import STREAMS, TOKEN, SentrySimulator, Token
+from tests.sentry import STREAMS, TOKEN, SentrySimulator, Token
+from tests.sentry.data import iso
 
 pytestmark = pytest.mark.end_to_end
 

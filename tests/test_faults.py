@@ -23,13 +23,13 @@ from tap_sentry.api import brown_outs
 from tap_sentry.api import rate_limits as limits
 from tap_sentry.api.scheduler import ATTEMPTS
 from tests.conftest import NOW
-from tests.simulator import ENDPOINTS, FLAVOURS, TOKEN, SentrySimulator, Token
+from tests.sentry import ENDPOINTS, FLAVOURS, TOKEN, SentrySimulator, Token
 from tests.soak import PASSING, Faulty, Run, needless, quicken, sync, twice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.simulator import Request
+    from tests.sentry import Request
 
 #: The longest that one of these runs may take: none of them waits in earnest.
 PATIENCE = 20

@@ -28,8 +28,8 @@ from hypothesis import strategies as st
 from tap_sentry.cli.execution import Execution
 from tap_sentry.tap import TapSentry
 from tests.conftest import NOW, Output, catalog_of
-from tests.organization import Builder, Entries, Feedback
-from tests.simulator import FLAVOURS, TOKEN, SentrySimulator
+from tests.sentry import FLAVOURS, TOKEN, SentrySimulator
+from tests.sentry.data import Builder, Entries, Feedback
 from tests.test_state import merged
 
 IS_LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"

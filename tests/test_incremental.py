@@ -18,8 +18,8 @@ from tap_sentry.cli.command import TapCommand
 from tap_sentry.sync.state import Scan
 from tap_sentry.windows import BEGINNING, Window
 from tests.conftest import NOW, Output, catalog_of, run
-from tests.organization import Builder, Event, Feedback, generated
-from tests.simulator import TOKEN, SentrySimulator
+from tests.sentry import TOKEN, SentrySimulator
+from tests.sentry.data import Builder, Event, Feedback, generated
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 

@@ -24,8 +24,8 @@ from typing import Any
 import pytest
 
 from tests.conftest import catalog_of
-from tests.organization import generated
-from tests.simulator import TOKEN, SentrySimulator
+from tests.sentry import TOKEN, SentrySimulator
+from tests.sentry.data import generated
 
 pytestmark = pytest.mark.end_to_end
 

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from tests.conftest import Leaks
-from tests.simulator import TOKEN
+from tests.sentry import TOKEN
 
 #: As a request shows it.
 LINE = f"GET /api/0/organizations/ Authorization: Bearer {TOKEN}"

@@ -23,8 +23,8 @@ from tap_sentry.api.pending import PendingRequest
 from tap_sentry.api.prefetch import Prefetch, Prefetcher
 from tap_sentry.api.scheduler import RequestScheduler
 from tests.conftest import NOW, Output, catalog_of, run
-from tests.organization import Builder, generated
-from tests.simulator import TOKEN, Limit, SentrySimulator
+from tests.sentry import TOKEN, Limit, SentrySimulator
+from tests.sentry.data import Builder, generated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

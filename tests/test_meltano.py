@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped] # the SDK brings it, without its types
 
-from tests.simulator import STREAMS, TOKEN, SentrySimulator
+from tests.sentry import STREAMS, TOKEN, SentrySimulator
 
 ROOT = Path(__file__).parents[1]
 MELTANO = ROOT / ".venv-meltano" / "bin" / "meltano"

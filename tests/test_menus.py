@@ -14,7 +14,7 @@ import pytest
 from tap_sentry.settings import STATS
 from tap_sentry.streams import STREAMS
 from tests.conftest import NOW, catalog_of, run
-from tests.simulator import TOKEN, SentrySimulator
+from tests.sentry import TOKEN, SentrySimulator
 
 #: Rows of a page: most lists have several.
 PAGE = 10

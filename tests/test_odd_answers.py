@@ -17,13 +17,13 @@ import pytest
 from tap_sentry.api.scheduler import ATTEMPTS
 from tap_sentry.records import bodies
 from tests.conftest import NOW, catalog_of, run
-from tests.simulator import FLAVOURS, TOKEN, SentrySimulator
+from tests.sentry import FLAVOURS, TOKEN, SentrySimulator
 from tests.streams import JURISDICTION, PUMP, STERNWARTE, at, told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from tests.simulator import Request
+    from tests.sentry import Request
 
 NOTHING: dict[str, str] = {}
 ANYWHERE = at(".*")

@@ -18,7 +18,7 @@ import msgspec
 import pytest
 
 from tests.conftest import NOW
-from tests.simulator import FLAVOURS, SentrySimulator
+from tests.sentry import FLAVOURS, SentrySimulator
 from tests.soak import Faulty, Run, quicken, sync
 
 if TYPE_CHECKING:

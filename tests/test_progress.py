@@ -29,7 +29,7 @@ from tap_sentry.cli import summary
 from tap_sentry.cli.summary import StreamSummary
 from tap_sentry.sync.metrics import StreamCounter
 from tests.conftest import catalog_of
-from tests.simulator import TOKEN, Token
+from tests.sentry import TOKEN, Token
 from tests.soak import Faulty
 
 if TYPE_CHECKING:

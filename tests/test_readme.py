@@ -29,7 +29,7 @@ import yaml  # type: ignore[import-untyped] # the SDK brings it, without its typ
 
 from tap_sentry import settings
 from tap_sentry.tap import TapSentry
-from tests.simulator import TOKEN, SentrySimulator
+from tests.sentry import TOKEN, SentrySimulator
 from tests.test_end_to_end import target
 
 if TYPE_CHECKING:

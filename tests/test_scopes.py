@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.simulator import FORBIDDEN, TOKEN, Token
+from tests.sentry import FORBIDDEN, TOKEN, Token
 from tests.streams import JURISDICTION, PUMP, STERNWARTE, at, told
 
 ALL = frozenset({"org:read", "project:read", "event:read", "team:read"})

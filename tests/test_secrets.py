@@ -21,9 +21,8 @@ import trustme
 from singer_sdk.exceptions import ConfigValidationError
 
 from tap_sentry.tap import TapSentry
-from tests import simulator
 from tests.conftest import NOW
-from tests.simulator import TOKEN
+from tests.sentry import TOKEN, Token, doors, simulator
 from tests.soak import Faulty, quicken, sync
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def sentry() -> Iterator[Faulty]:
     """A small Sentry that knows the secret token."""
-    found = Faulty(tokens={SECRET: simulator.Token()})
+    found = Faulty(tokens={SECRET: Token()})
     with found.served():
         yield found
 
@@ -66,7 +65,7 @@ ENDS: dict[str, Callable[[Faulty], None]] = {
     "well": lambda _: None,
     "refused token": lambda sentry: sentry.tokens.clear(),
     "missing scope": lambda sentry: sentry.tokens.update(
-        {SECRET: simulator.Token(frozenset({"org:read"}))}
+        {SECRET: Token(frozenset({"org:read"}))}
     ),
     "failures": lambda sentry: sentry.fault(500, times=None, after=9),
     "broken connections": lambda sentry: sentry.fault("reset", times=None, after=9),
@@ -325,24 +324,24 @@ def sentry_of(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Callable[[ssl.SSLContext], Faulty]]:
     """Serve a Sentry with https."""
-    doors = []
+    open_doors = []
 
     def serve(context: ssl.SSLContext) -> Faulty:
-        class TlsServer(simulator._Server):  # noqa: SLF001 - its socket is wrapped
+        class TlsServer(doors.Server):
             def __init__(self, *args: Any) -> None:
                 super().__init__(*args)
                 self.socket = context.wrap_socket(self.socket, server_side=True)
 
-        monkeypatch.setattr(simulator, "_Server", TlsServer)
-        found = Faulty(tokens={SECRET: simulator.Token()})
+        monkeypatch.setattr(simulator, "Server", TlsServer)
+        found = Faulty(tokens={SECRET: Token()})
         door = found.served()
         door.__enter__()
-        doors.append(door)
+        open_doors.append(door)
         found.url = f"https://localhost:{urlsplit(found.url).port}"
         return found
 
     yield serve
-    for door in doors:
+    for door in open_doors:
         door.__exit__(None, None, None)
 
 

@@ -22,7 +22,7 @@ from tap_sentry.settings.names import name_in_url
 from tap_sentry.streams import STREAMS
 from tap_sentry.tap import TapSentry
 from tests.conftest import NOW, catalog_of
-from tests.simulator import TOKEN, SentrySimulator
+from tests.sentry import TOKEN, SentrySimulator
 
 ROOT = Path(__file__).parents[1]
 PROPERTIES = SETTINGS.to_dict()["properties"]

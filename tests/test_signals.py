@@ -19,7 +19,7 @@ import pytest
 
 from tap_sentry.cli.command import TapCommand
 from tests.conftest import catalog_of
-from tests.simulator import TOKEN
+from tests.sentry import TOKEN
 from tests.soak import Faulty, Run, quicken, sync
 
 if TYPE_CHECKING:

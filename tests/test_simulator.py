@@ -13,8 +13,7 @@ from itertools import pairwise
 import pytest
 import requests
 
-from tests.organization import generated
-from tests.simulator import (
+from tests.sentry import (
     FLAVOURS,
     SAAS_LIMITS,
     STREAMS,
@@ -23,6 +22,7 @@ from tests.simulator import (
     SentrySimulator,
     Token,
 )
+from tests.sentry.data import generated
 
 NOW = datetime(2026, 11, 23, 12, 30, tzinfo=UTC)
 ORG = "organizations/the-interstellar-jurisdiction/"
@@ -536,7 +536,7 @@ def test_generated_data_are_as_many_as_asked_for_and_the_same_each_time():
 
 
 def test_it_runs_as_a_process_of_its_own():
-    command = [sys.executable, "-m", "tests.simulator", "--size", "small"]
+    command = [sys.executable, "-m", "tests.sentry", "--size", "small"]
     with subprocess.Popen(  # noqa: S603 - our own
         command, stdout=subprocess.PIPE, text=True
     ) as process:

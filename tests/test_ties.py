@@ -12,8 +12,8 @@ from tap_sentry.api import ties
 from tap_sentry.api.ties import Place
 from tests import hot
 from tests.conftest import NOW
-from tests.organization import Builder, Entries
-from tests.simulator import TOKEN, SentrySimulator
+from tests.sentry import TOKEN, SentrySimulator
+from tests.sentry.data import Builder, Entries
 from tests.soak import sync
 
 #: Seeds that `make hot` does not have.

@@ -13,7 +13,7 @@ from tap_sentry.cli.command import TapCommand
 from tap_sentry.settings.unknown import unknown_variables
 from tap_sentry.tap import TapSentry
 from tests.conftest import catalog_of, run
-from tests.simulator import TOKEN
+from tests.sentry import TOKEN
 from tests.streams import STERNWARTE
 
 

@@ -11,12 +11,12 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from tests.organization import Builder, iso
+from tests.sentry.data import Builder, iso
 
 if TYPE_CHECKING:
     from random import Random
 
-    from tests.organization import Event, Issue
+    from tests.sentry.data import Event, Issue
 
 #: Rows of each kind that differ. The tap looks for rows that it saw within its last
 #: thousand, so there are more.

@@ -16,8 +16,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tests.benchmarks.server import say
-from tests.organization import generated
-from tests.simulator import Limit, SentrySimulator
+from tests.sentry import Limit, SentrySimulator
+from tests.sentry.data import generated
 
 EVENTS = "projects/{org}/{project}/events/"
 #: Rows a page, and those of a page of full events.

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from tests.simulator import Key, Request, SentrySimulator
+    from tests.sentry import Key, Request, SentrySimulator
 
 #: The two organizations of the simulator, and the larger one's larger project.
 JURISDICTION = "the-interstellar-jurisdiction"

@@ -14,8 +14,8 @@ from jsonschema import (  # type: ignore[import-untyped] # it has no types
 
 from tap_sentry.api import rate_limits as limits
 from tests.conftest import NOW, Output, catalog_of, run
-from tests.organization import generated
-from tests.simulator import FLAVOURS, STREAMS, TOKEN, SentrySimulator
+from tests.sentry import FLAVOURS, STREAMS, TOKEN, SentrySimulator
+from tests.sentry.data import generated
 from tests.streams import STERNWARTE
 
 if TYPE_CHECKING:

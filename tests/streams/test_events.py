@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.conftest import NOW, catalog_of, run
-from tests.organization import Entries, iso
-from tests.simulator import FLAVOURS, TOKEN
+from tests.sentry import FLAVOURS, TOKEN
+from tests.sentry.data import Entries, iso
 from tests.streams import PUMP, at, let_pass, told, true_keys
 
 EVENTS = ("project_events", "issue_events")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from tests.conftest import NOW
-from tests.simulator import FLAVOURS
+from tests.sentry import FLAVOURS
 from tests.streams import PUMP, let_pass, told
 
 LIST = "projects/.*/user-feedback/"

@@ -9,7 +9,7 @@ import pytest
 
 from tap_sentry.api.scheduler import ATTEMPTS
 from tests.conftest import NOW, catalog_of, run
-from tests.simulator import FLAVOURS, TOKEN
+from tests.sentry import FLAVOURS, TOKEN
 from tests.streams import JURISDICTION, PUMP, STERNWARTE, at, let_pass, told
 
 LISTS = r"organizations/[^/]+/issues/|projects/[^/]+/[^/]+/issues/"

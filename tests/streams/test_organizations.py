@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.simulator import FLAVOURS, TOKEN, Token
+from tests.sentry import FLAVOURS, TOKEN, Token
 from tests.streams import JURISDICTION, STERNWARTE, at, told
 
 

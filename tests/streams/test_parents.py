@@ -17,7 +17,7 @@ from tap_sentry.streams.base import SentryStream
 from tap_sentry.streams.organizations import Organizations
 from tap_sentry.streams.parents import ParentStream
 from tests.conftest import run
-from tests.simulator import TOKEN
+from tests.sentry import TOKEN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,7 +6,7 @@ import pytest
 
 from tap_sentry.api.client import MAX_REDIRECTS
 from tap_sentry.api.scheduler import ATTEMPTS
-from tests.simulator import FLAVOURS
+from tests.sentry import FLAVOURS
 from tests.streams import JURISDICTION, PUMP, STERNWARTE, at, told, true_keys
 
 

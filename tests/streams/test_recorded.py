@@ -23,7 +23,7 @@ from tap_sentry.api.rate_limits import read as read_limits
 from tap_sentry.sync.paginator import SentryPaginator
 from tap_sentry.tap import TapSentry
 from tests.conftest import catalog_of, run
-from tests.simulator import STREAMS, TOKEN
+from tests.sentry import STREAMS, TOKEN
 
 FOLDER = Path(__file__).parents[1] / "recorded"
 URL = "https://sentry.example.com"

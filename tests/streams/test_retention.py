@@ -14,7 +14,7 @@ from tap_sentry.api.scheduler import ATTEMPTS
 from tap_sentry.sync.state import Scan
 from tap_sentry.windows import BEGINNING, DAY, HOUR, Window
 from tests.conftest import NOW
-from tests.simulator import FLAVOURS
+from tests.sentry import FLAVOURS
 from tests.streams import JURISDICTION, PUMP, STERNWARTE, at, told, true_keys
 
 COUNTS = ("organization_event_counts", "team_event_counts")

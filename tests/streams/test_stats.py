@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 
 from tests.conftest import NOW, catalog_of, run
-from tests.organization import generated
-from tests.simulator import FLAVOURS, TOKEN, SentrySimulator
+from tests.sentry import FLAVOURS, TOKEN, SentrySimulator
+from tests.sentry.data import generated
 from tests.streams import JURISDICTION, PUMP, STERNWARTE, at, let_pass, told
 
 COUNTS = ("organization_event_counts", "team_event_counts", "project_event_counts")

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.conftest import NOW, catalog_of
-from tests.organization import iso
-from tests.simulator import TOKEN, SentrySimulator
+from tests.sentry import TOKEN, SentrySimulator
+from tests.sentry.data import iso
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

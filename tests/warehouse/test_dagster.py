@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.simulator import STREAMS, TOKEN, SentrySimulator
+from tests.sentry import STREAMS, TOKEN, SentrySimulator
 from tests.warehouse.conftest import ROOT, Database, documented, plain_environment
 
 pytestmark = pytest.mark.dagster

@@ -1,0 +1,202 @@
+"""A server: its settings, what it holds, and how that changes."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections import Counter
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from tests.sentry.calls import TOKEN, Limit, Token
+from tests.sentry.data.builder import Builder
+from tests.sentry.data.sizes import demo
+from tests.sentry.flavours import FLAVOURS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from tests.sentry.calls import Fault, Request
+    from tests.sentry.data.events import Event
+    from tests.sentry.data.objects import (
+        Issue,
+        Organization,
+        Project,
+    )
+
+
+T = TypeVar("T")
+
+
+class World:
+    """A Sentry server that can be changed and broken."""
+
+    def __init__(  # noqa: PLR0913, each is independent and has a default
+        self,
+        organizations: Iterable[Organization] | None = None,
+        *,
+        flavour: str = "saas",
+        url: str = "https://sentry.io",
+        clock: Callable[[], datetime] | None = None,
+        page_size: int | None = None,
+        tokens: Mapping[str, Token] | None = None,
+        rate_limits: Mapping[str, Limit] | None = None,
+        latency: float = 0,
+        link_base: str | None = None,
+        is_compressing: bool = False,
+        refusal: tuple[timedelta, int] | None = None,
+    ) -> None:
+        #: Tells the time of the server; a test may replace it.
+        self.clock = clock or (lambda: datetime.now(UTC))
+        now = self.clock()
+        self.organizations = list(demo(now) if organizations is None else organizations)
+        self.flavour = FLAVOURS[flavour]
+        self.url = url.rstrip("/")
+        self.page_size = page_size
+        self.tokens = dict({TOKEN: Token()} if tokens is None else tokens)
+        self.rate_limits = dict(rate_limits or {})
+        #: Seconds that every answer takes.
+        self.latency = latency
+        #: The server that `Link` headers name, if not this one.
+        self.link_base = link_base
+        self.is_compressing = is_compressing
+        #: How old the start of a window may be, and the status where it is older.
+        self.refusal = refusal
+        #: Paths below which windows are refused; "" is all of them.
+        self.refusing = ""
+        self.requests: list[Request] = []
+        #: Requests per path template, and how many of each were under way at most.
+        self.counts: Counter[str] = Counter()
+        self.concurrency: Counter[str] = Counter()
+        #: How many requests were answered with 429.
+        self.refused = 0
+        self.faults: list[Fault] = []
+        self.underway: Counter[str] = Counter()
+        self.held: Counter[tuple[str, str]] = Counter()
+        self.windows: dict[tuple[str, str], tuple[int, int]] = {}
+        self.moved: dict[tuple[str, str], Project] = {}
+        #: Changes the body of an event before it is sent.
+        self.rewrite: Callable[[Event, bytes], bytes] | None = None
+        self.bodies: dict[tuple[int, str], bytes] = {}
+        self.lists: dict[object, Any] = {}
+        self.is_served = False
+        self.lock = threading.RLock()
+        #: Decides how the events of an issue are ordered within a second: another way
+        #: at every request; None: by their ids.
+        self.order: int | None = 0
+        self.answered: Counter[str] = Counter()
+        #: Ids of issues that have events and stand on no page of a list yet.
+        self.unlisted: set[str] = set()
+        self.builder = Builder(now, seed=2)
+        self.builder.ids = itertools.count(9_000_000)
+        self.builder.issue_ids = itertools.count(9_000_000_000)
+        self.builder.events = itertools.count(900_000_000)
+
+    def organization(self, slug: str) -> Organization:
+        """Find an organization by slug or id."""
+        for organization in self.organizations:
+            if slug in {organization.slug, organization.id}:
+                return organization
+        raise KeyError(slug)
+
+    def project(self, slug: str) -> Project:
+        """Find a project by slug or id, in any organization."""
+        for organization in self.organizations:
+            for project in organization.projects:
+                if slug in {project.slug, project.id}:
+                    return project
+        raise KeyError(slug)
+
+    def issue(self, issue_id: str) -> Issue:
+        """Find an issue by id."""
+        issues = self.remembered(
+            "issues",
+            lambda: {
+                issue.id: issue
+                for organization in self.organizations
+                for project in organization.projects
+                for issue in project.issues
+            },
+        )
+        found: Issue = issues[issue_id]
+        return found
+
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        with self.lock:
+            yield
+            self.lists.clear()
+
+    def add_event(
+        self,
+        project: str,
+        issue: Issue | None = None,
+        date: datetime | None = None,
+        *,
+        received: datetime | None = None,
+        **columns: Any,
+    ) -> Event:
+        """Let something happen, by default just now."""
+        with self.changing():
+            now = self.clock()
+            owner = self.project(project)
+            event = self.builder.event(
+                owner, issue, date or now, received=received or now, **columns
+            )
+            if event.is_error:
+                owner.events.add(event)
+            if issue:
+                issue.events.add(event)
+                if issue.last_seen:
+                    issue.last_seen = max(issue.last_seen, event.created)
+            return event
+
+    def add_issue(self, project: str, title: str, **columns: Any) -> Issue:
+        """Add an issue, which has no events yet."""
+        with self.changing():
+            return self.builder.issue(self.project(project), title, **columns)
+
+    def set_issue_status(self, issue: Issue, status: str) -> None:
+        """Resolve, ignore or reopen an issue."""
+        with self.changing():
+            issue.status = status
+
+    def rename_project(self, project: str, slug: str) -> None:
+        """Give a project another slug; the old one redirects."""
+        with self.changing():
+            renamed = self.project(project)
+            self.moved[renamed.organization.slug, renamed.slug] = renamed
+            renamed.slug = slug
+
+    def delete_project(self, project: str) -> None:
+        """Delete a project with all that it holds."""
+        with self.changing():
+            deleted = self.project(project)
+            deleted.organization.projects.remove(deleted)
+            for team in deleted.teams:
+                team.projects.remove(deleted)
+
+    def forbid(self, name: str) -> None:
+        """Refuse whatever is below a project or an organization."""
+        with self.changing():
+            try:
+                self.organization(name).forbidden = True
+            except KeyError:
+                self.project(name).forbidden = True
+
+    def remembered(self, key: object, build: Callable[[], T]) -> T:
+        """Build something once, until the data change."""
+        if key not in self.lists:
+            if len(self.lists) > 200:
+                self.lists.clear()
+            self.lists[key] = build()
+        found: T = self.lists[key]
+        return found
+
+    def kept(self, start: datetime | None) -> datetime | None:
+        """Give the later of a bound and of what is still kept."""
+        if not self.flavour.retention:
+            return start
+        oldest = self.clock() - self.flavour.retention
+        return max(start, oldest) if start else oldest
