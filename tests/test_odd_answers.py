@@ -386,13 +386,25 @@ def test_json_that_calls_itself_html_is_sentrys(sync, sentry, caplog):
 ISSUES = "organizations/.*/issues/"
 
 
-@pytest.mark.parametrize("status", [500, 502])
-def test_a_server_that_fails_for_good_has_the_fallback_only(
+@pytest.mark.parametrize("status", [502, 503, 504])
+def test_what_a_proxy_or_a_busy_server_says_is_tried_as_often_as_ever(
     sync, sentry, caplog, status
 ):
+    """Old servers fail with 500; others are tried again before the fallback is."""
+    caplog.set_level(logging.INFO)
+    sentry.fault(status, times=2, when=at(ISSUES))
+    output = sync("project_issues", projects=["telescope"], concurrency=1)
+
+    assert len(sentry.asked(ISSUES)) >= 3
+    assert not sentry.asked("projects/.*/issues/")
+    assert not told(caplog, "This server does not have")
+    assert all(row["isUnhandled"] is False for row in output.records("project_issues"))
+
+
+def test_a_server_that_fails_for_good_has_the_fallback_only(sync, sentry, caplog):
     """Three requests find it out, and one quiet line says so."""
     caplog.set_level(logging.INFO)
-    sentry.fault(status, times=None, when=at(ISSUES))
+    sentry.fault(500, times=None, when=at(ISSUES))
     output = sync("project_issues", projects=["telescope"])
 
     assert len(sentry.asked(ISSUES)) == 2

@@ -187,6 +187,14 @@ def is_failure(error: Exception) -> bool:
     )
 
 
+def is_internal_error(error: Exception) -> bool:
+    """Return whether Sentry itself failed (500), as old ones do for good."""
+    response = error.response if isinstance(error, TransientError) else None
+    return response is not None and (
+        response.status_code == HTTPStatus.INTERNAL_SERVER_ERROR and is_json(response)
+    )
+
+
 def describe_body(response: requests.Response, body: bytes) -> str:
     """Describe a body that is not JSON, such as `an HTML page (title: Sign in)`."""
     kind = response.headers.get("Content-Type", "").partition(";")[0].strip()

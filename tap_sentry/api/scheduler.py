@@ -236,7 +236,7 @@ class RequestScheduler:
         error: Exception,
         received: rate_limits.Limits | None,
     ) -> None:
-        if is_final := pending.is_trial and errors.is_failure(error):
+        if is_final := pending.is_trial and errors.is_internal_error(error):
             error = errors.UnverifiedEndpointError(str(error))
         delay = None if is_final else self._delay(pending, error, received)
         if delay is None:
