@@ -28,7 +28,8 @@ dagster := .venv-dagster/stamp
 export UV_COMPILE_BYTECODE := 1
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: help test lint format demo sync meltano dagster live bench faults hot snapshots
+.PHONY: help test lint format demo sync meltano dagster live bench faults hot soak
+.PHONY: snapshots
 .PHONY: build notes clean
 .DELETE_ON_ERROR:
 
@@ -76,6 +77,13 @@ live: $(tap) $(target) ## Test a server: make live SENTRY_URL=â€¦ SENTRY_TOKEN=â
 
 bench: $(tap) ## Measure the tap against rivals: make bench [BENCH='--quick light latency']
 	@.venv/bin/python -m tests.benchmarks $(BENCH)
+
+# What `make test` tries in a short form, too.
+soak: $(tap) $(target) ## Run the tests of made-up cases at full length
+	@SOAK=1 .venv/bin/pytest --numprocesses=auto tests/sync/test_histories.py \
+	  tests/sync/test_kills.py tests/api/test_fault_mixtures.py tests/api/test_ties.py
+	@.venv/bin/python -m tests.hot --seeds 100
+	@.venv/bin/python -m tests.soak --seconds 120
 
 faults: $(tap) ## Run the tap under hundreds of mixtures of faults: [FAULTS='--first 1000']
 	@.venv/bin/python -m tests.soak $(FAULTS)

@@ -80,9 +80,6 @@ class SentryStream(SingerStream):
     #: Whether the run must stop if this list cannot be read.
     is_essential: ClassVar[bool] = False
 
-    #: Whether the stream is synced before others with the same parent.
-    precedes_siblings: bool = False
-
     #: The stream that this one is a child of.
     parent: SentryStream | None = None
     #: The row whose children are being synced.
@@ -270,16 +267,21 @@ class SentryStream(SingerStream):
     # Prefetching ----------------------------------------------------------------------
 
     def prefetches(self, context: Context) -> Iterator[Prefetch | None]:
-        """Yield the lists that will be read in a context, once they are known.
-
-        None stands for a list that depends on one that is still being read.
-        """
+        """Yield the lists to be read in a context; None while the next is not known."""
         yield self.reader.prefetch(context)
 
     def visits(self, row: Row) -> bool:
         """Return whether the list of a row of the parent has to be read."""
         del row
         return True
+
+    def later_prefetches(self, context: Context) -> Iterator[Prefetch | None]:
+        """Yield the lists that will be read in `on_siblings_synced`."""
+        del context
+        return iter(())
+
+    def on_siblings_synced(self, context: Context) -> None:
+        """Hook: all streams with the same parent have been synced in a context."""
 
     def on_parents_synced(self, context: Context) -> None:
         """Hook: all rows of the parent's list have been synced."""

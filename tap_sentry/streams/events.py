@@ -48,11 +48,6 @@ class ProjectEvents(WindowedStream):
         issues = self.sibling(ProjectIssues)
         return issues if issues.has_selected_descendents else None
 
-    @property
-    def precedes_siblings(self) -> bool:  # type: ignore[override] # by the catalog
-        """Whether the issues need the events, which name some that no list shows."""
-        return self.issues is not None
-
     def records_of(self, row: Row, context: Context) -> Iterable[Row]:
         """Return the records of an event, and keep its issue for `IssueEvents`."""
         found = super().records_of(row, context)

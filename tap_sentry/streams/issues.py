@@ -70,28 +70,31 @@ class ProjectIssues(WindowedStream):
     # Once for each project ------------------------------------------------------------
 
     def get_records(self, context: Context | None) -> Iterable[Row]:
-        """Yield the issues of a project, then sync the events of all of them.
-
-        The SDK would sync the children once for each issue, with a SCHEMA, a STATE and
-        a look at all partitions each time.
-        """
+        """Yield the issues of a project, if this stream is selected."""
         self.lists.start_project()
         if self.selected:
             yield from super().get_records(context)
         if isinstance(self.lists.failure, errors.TransientError):
             self._unread.add((context or {}).get("organization_id"))
+
+    def on_siblings_synced(self, context: Context) -> None:
+        """Sync the events of all issues: those of the project name some of these.
+
+        The SDK would sync the children once for each issue, with a SCHEMA, a STATE and
+        a look at all partitions each time.
+        """
         for child in self.child_streams:
             if child.selected:
                 with contextlib.suppress(
                     AbortedSyncFailedException, AbortedSyncPausedException
                 ):
-                    child.sync(dict(context or {}))
+                    child.sync(dict(context))
         self.lists.end_project()
 
     def generate_child_contexts(
         self, record: Row, context: Context | None
     ) -> Iterable[Context | None]:
-        """Yield no child contexts; `get_records` syncs the children itself."""
+        """Yield no child contexts; `on_siblings_synced` syncs the children itself."""
         del record, context
         return ()
 
@@ -149,20 +152,16 @@ class ProjectIssues(WindowedStream):
         return None if ids is None else sorted(ids)
 
     def prefetches(self, context: Context) -> Iterator[Prefetch | None]:
-        """Yield the lists of issues; then, once they are there, the events of each."""
+        """Yield the lists of issues."""
         windows = [scan.window for scan in self.scans(context)] if self.selected else []
-        children = [child for child in self.child_streams if child.selected]
-        scans = [
-            (child, scan)
-            for child in children
-            if isinstance(child, WindowedStream)
-            for scan in child.scans(context)[:1]
-        ]
         if not self.run.settings.issue_ids:
-            windows += [scan.window for _, scan in scans]
+            windows += [scan.window for _, scan in self._child_scans(context)]
         for window in windows:
             yield self.lists.prefetch(context, window)
-        for child, scan in scans:
+
+    def later_prefetches(self, context: Context) -> Iterator[Prefetch | None]:
+        """Yield the events of each issue, once the issues are known."""
+        for child, scan in self._child_scans(context):
             while (
                 ids := self.known_ids(context, scan.window)
             ) is None or child.reader.is_unverified:
@@ -171,6 +170,15 @@ class ProjectIssues(WindowedStream):
                 if scan.issue is None or issue >= scan.issue:
                     one = {**context, "issue_id": str(issue)}
                     yield child.prefetch_scan(one, scan.of_issue(issue))
+
+    def _child_scans(self, context: Context) -> list[tuple[WindowedStream, Scan]]:
+        """Return the first scan of each child in use."""
+        return [
+            (child, scan)
+            for child in self.child_streams
+            if isinstance(child, WindowedStream) and child.selected
+            for scan in child.scans(context)[:1]
+        ]
 
     # Differences between servers ------------------------------------------------------
 

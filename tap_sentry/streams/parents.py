@@ -96,7 +96,6 @@ class ParentStream(SentryStream):
     def records(self, context: Context) -> Iterable[Row]:
         """Yield the selected rows; the SDK syncs the children of each."""
         self._current = key_of(context)
-        self._order_children()
         rows = self.rows_of(context)
         contexts = [self.get_child_context(row, context) for row in rows]
         for child in self._children_in_use:
@@ -104,21 +103,15 @@ class ParentStream(SentryStream):
                 child.check_names(contexts)
         plans = (self._prefetches_below(row, context) for row in rows)
         with self.run.client.prefetcher.over(plans) as done:
-            for row in rows:
+            for row, below in zip(rows, contexts, strict=True):
                 self.current_row = row
                 yield row
+                for child in self._children_in_use:
+                    child.on_siblings_synced(below)
                 self.on_row_synced(row)
                 done()
         for child in self._children_in_use:
             child.on_parents_synced(context)
-
-    def _order_children(self) -> None:
-        """Put the children first that precede their siblings."""
-        ordered = sorted(
-            self.child_streams,
-            key=lambda child: not getattr(child, "precedes_siblings", False),
-        )
-        self.child_streams[:] = ordered
 
     def on_row_synced(self, row: Row) -> None:
         """Hook: the children of a row have been synced."""
@@ -156,13 +149,14 @@ class ParentStream(SentryStream):
     def _prefetches_below(
         self, row: Row, context: Context | None
     ) -> list[Iterator[Prefetch | None]]:
-        """Return, for each child in use, the lists that it will read below a row."""
+        """Return the lists that the children in use will read below a row, in order."""
         below = self.get_child_context(row, context)
-        return [
-            child.reader.once_verified(child.prefetches(below))
-            for child in self._children_in_use
-            if child.visits(row)
+        visiting = [child for child in self._children_in_use if child.visits(row)]
+        plans = [
+            *((child, child.prefetches(below)) for child in visiting),
+            *((child, child.later_prefetches(below)) for child in visiting),
         ]
+        return [child.reader.once_verified(plan) for child, plan in plans]
 
 
 def key_of(context: Context | None) -> Key:

@@ -27,10 +27,11 @@ from hypothesis import strategies as st
 
 from tap_sentry.cli.execution import Execution
 from tap_sentry.tap import TapSentry
+from tests import IS_SOAK
 from tests.conftest import NOW, Output, catalog_of
 from tests.sentry import FLAVOURS, TOKEN, SentrySimulator
 from tests.sentry.data import Builder, Entries, Feedback
-from tests.test_state import merged
+from tests.sync.test_state import merged
 
 IS_LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
 
@@ -538,7 +539,7 @@ def figures():
 
 
 @settings(
-    max_examples=2000 if IS_LONG else 50,
+    max_examples=2000 if IS_LONG else 50 if IS_SOAK else 10,
     deadline=None,
     derandomize=not IS_LONG,
     suppress_health_check=list(HealthCheck),

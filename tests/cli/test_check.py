@@ -22,7 +22,7 @@ from tap_sentry.tap import TapSentry
 from tests.conftest import catalog_of
 from tests.sentry import SCOPES, TOKEN, SentrySimulator, Token
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 ALL_SCOPES = ", ".join(sorted(SCOPES))
 
 

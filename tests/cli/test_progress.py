@@ -35,7 +35,7 @@ from tests.soak import Faulty
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 #: Seconds that a test waits for what has to come.
 PATIENCE = 60.0
 STREAMS = ("organization_projects", "project_issues", "project_events", "project_users")

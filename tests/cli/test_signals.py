@@ -25,7 +25,7 @@ from tests.soak import Faulty, Run, quicken, sync
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 #: Seconds that an end may take.
 SOON = 5.0
 #: Seconds that a test waits for what has to come.

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 #: Settings that make the SDK look into every value.
 FLAT: dict[str, Any] = {"flattening_enabled": True, "flattening_max_depth": 2}
 UNSTORABLE = re.compile("[\0\ud800-\udfff]")
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 #: The list of each stream that is given odd rows: of the organization acme, its project
 #: shop, its team ops, or the first issue.

@@ -24,7 +24,7 @@ from tap_sentry.tap import TapSentry
 from tests.conftest import NOW, catalog_of
 from tests.sentry import TOKEN, SentrySimulator
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PROPERTIES = SETTINGS.to_dict()["properties"]
 STREAM_NAMES = {vars(kind)["name"] for kind in STREAMS}
 SECRET = "sntryu_0123456789abcdef"

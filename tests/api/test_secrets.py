@@ -28,7 +28,7 @@ from tests.soak import Faulty, quicken, sync
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 #: A token that is found wherever it stands, also in part.
 SECRET = "sntryu_" + "5ec2e7" * 8
 HALF = SECRET[:24]

@@ -1,0 +1,1 @@
+"""Sentry over HTTP: requests, limits, pages and errors."""

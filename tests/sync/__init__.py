@@ -1,0 +1,1 @@
+"""State, bookmarks, and runs that follow each other."""
