@@ -589,8 +589,8 @@ def test_a_server_never_has_to_refuse(server, latencies, width):
     assert max(ask(server, itertools.cycle(latencies), width)) <= server.limit
 
 
-# Derandomized: where an answer takes just one window, the clock decides whether it costs
-# one window or two, and then the bound is not met.
+# Derandomized: the clock decides whether an answer that takes just one window costs one
+# window or two, and with two the bound is not met.
 @settings(deadline=None, derandomize=True)
 @given(servers, st.floats(0, 3))
 def test_the_whole_allowance_is_used(server, latency):
