@@ -276,6 +276,10 @@ def sync(
 # Mixtures -----------------------------------------------------------------------------
 
 
+#: How often an answer may come in a row before its list is taken for missing.
+LACKING = {"HTML with 200": 3, "no list": 1}
+
+
 @dataclass(frozen=True)
 class Planned:
     """A fault that will happen."""
@@ -319,6 +323,9 @@ class Mixture:
             times = chance.choice((1, 1, 2, 3, 4, 6, 12, None))
             if name in {"empty page", "page twice"}:
                 times = times or 12
+            # What does not stop is taken for a server that lacks the list.
+            if name in LACKING:
+                times = min(times or LACKING[name], LACKING[name])
             return Planned(
                 name,
                 chance.choice(templates),

@@ -64,6 +64,8 @@ class Parts:
         except errors.FatalError as error:
             raise FatalAPIError(str(error)) from error
         except errors.MissingEndpointError as error:
+            # What looks missing may be a proxy that answers in Sentry's place.
+            outcome.is_final = False
             if is_essential:
                 self.skip(stream, context, str(error), is_essential=True)
             if error.is_unexpected:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import re
 import time
 from collections import Counter, defaultdict
 from datetime import datetime, timedelta
@@ -1101,3 +1102,23 @@ def test_a_stream_without_its_entry_is_read_from_the_new_start(serve):
         "project_events", start
     )
     assert output.state["bookmarks"]["project_events"]["since"] == text(start)
+
+
+@pytest.mark.parametrize("body", [{"detail": "Welcome to the proxy"}, None])
+def test_a_list_that_looks_missing_keeps_its_bookmark(serve, body):
+    """It may have been a proxy: a later run reads all of it."""
+    sentry = serve("saas")
+    for path in ("organizations/.*/issues/.*/events/", "issues/.*/events/"):
+        sentry.fault(
+            200 if body else 404,
+            times=None,
+            when=lambda seen, path=path: bool(re.fullmatch(path, seen.path)),
+            **({"body": body} if body else {"empty": True}),
+        )
+    first = tap("issue_events")
+    assert not first.records("issue_events")
+
+    second_sentry = serve("saas")
+    output = tap("issue_events", state=first.state)
+
+    assert read(output, stream="issue_events") == second_sentry.truth("issue_events")
