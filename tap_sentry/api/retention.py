@@ -1,4 +1,4 @@
-"""How far back a server lets its lists be read.
+"""Find the earliest start from which a server lets a list be read.
 
 Sentry keeps data for 90 or 30 days, by plan, and states nowhere which. It rejects a
 window that begins earlier (400; some servers fail with 500). So a rejected window is

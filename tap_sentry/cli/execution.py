@@ -31,7 +31,7 @@ GRACE_PERIOD = 4.0
 
 @dataclass(frozen=True)
 class Ending:
-    """How a run ended: its exit code and what to log last."""
+    """The end of a run: its exit code and the last log line."""
 
     code: int = 0
     level: int = logging.INFO

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StreamSummary:
-    """How far one stream is, or the sum of all streams."""
+    """The progress of one stream, or of all streams together."""
 
     name: str
     #: None for a stream that is read for its children only.

@@ -37,7 +37,7 @@ class Directory:
 
     @property
     def counts(self) -> Counter[str]:
-        """How many of each kind have been added so far."""
+        """The number of each kind that has been added so far."""
         return Counter(kind for kind, _ in list(self._slugs))
 
     def path_names(self, context: Context) -> dict[str, str]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Outcome:
-    """How the reading of one part ended."""
+    """The outcome of reading one part."""
 
     #: Whether it is settled: the part was read, or it does not exist.
     is_final: bool = True
