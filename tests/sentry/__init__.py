@@ -10,6 +10,7 @@ simulated is refused, so that no test passes by accident.
 
 from tests.sentry.answers import FORBIDDEN
 from tests.sentry.calls import (
+    LIMITS_OF_24,
     SAAS_LIMITS,
     SCOPES,
     TOKEN,
@@ -28,6 +29,7 @@ __all__ = [
     "ENDPOINTS",
     "FLAVOURS",
     "FORBIDDEN",
+    "LIMITS_OF_24",
     "SAAS_LIMITS",
     "SCOPES",
     "STREAMS",

@@ -58,6 +58,14 @@ SAAS_LIMITS = {
     "organizations/{org}/stats_v2/": Limit(20, 1),
     "*": Limit(40, 1, 25),
 }
+#: Those of a self-hosted Sentry 24.2 whose limiter is on.
+LIMITS_OF_24 = {
+    "projects/{org}/{project}/events/": Limit(60, 60, 1),
+    "organizations/{org}/stats_v2/": Limit(20, 1),
+    "organizations/{org}/issues/": Limit(10, 1),
+    "organizations/{org}/repos/": Limit(999, 1),
+    "*": Limit(40, 1),
+}
 
 
 @dataclass

@@ -84,7 +84,8 @@ def page_limit(sentry: World, call: Call, parameter: str, *, full: bool = False)
             raise internal_error()
         raise refuse(
             sentry.flavour.bad_parameter,
-            f"Invalid {parameter} value. Must be between 1 and 100.",
+            f"Invalid {parameter} value. "
+            + ("Cannot exceed 100." if limit > 100 else "Must be between 1 and 100."),
         )
     if full and not sentry.flavour.body:
         limit = min(limit, sentry.flavour.full_rows)

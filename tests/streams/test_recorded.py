@@ -18,12 +18,13 @@ import pytest
 import requests
 import responses
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped] # no types
+from requests.structures import CaseInsensitiveDict
 
 from tap_sentry.api.rate_limits import read as read_limits
 from tap_sentry.sync.paginator import SentryPaginator
 from tap_sentry.tap import TapSentry
 from tests.conftest import catalog_of, run
-from tests.sentry import STREAMS, TOKEN
+from tests.sentry import LIMITS_OF_24, STREAMS, TOKEN, SentrySimulator
 
 FOLDER = Path(__file__).parents[1] / "recorded"
 URL = "https://sentry.example.com"
@@ -426,6 +427,45 @@ def test_limits_are_read(name, limit, at_once):
     found = read_limits(response(SENTRY, name).headers, THEN.timestamp())
 
     assert (found.limit, found.concurrent) == (limit, at_once)
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("organizations", "organizations/"),
+        ("repos", "organizations/sternwarte/repos/"),
+        ("issues", "organizations/sternwarte/issues/"),
+        ("stats_v2", "organizations/sternwarte/stats_v2/"),
+        ("events", "projects/sternwarte/telescope/events/"),
+        ("users", "projects/sternwarte/telescope/users/"),
+    ],
+)
+def test_the_simulator_states_the_limits_that_were_recorded(name, path):
+    """Each endpoint of Sentry 24.2 has its own, also in an answer that refuses."""
+    sentry = SentrySimulator(flavour="self-hosted-24", rate_limits=LIMITS_OF_24)
+    url = f"https://sentry.io/api/0/{path}"
+    answer = sentry.answer("GET", url, {"Authorization": f"Bearer {TOKEN}"})
+    stated, recorded = (
+        read_limits(CaseInsensitiveDict(headers), THEN.timestamp())
+        for headers in (answer.headers, recording(SENTRY, name).headers)
+    )
+
+    assert (stated.limit, stated.concurrent) == (recorded.limit, recorded.concurrent)
+
+
+@pytest.mark.parametrize(
+    ("query", "name"),
+    [("per_page=101", "releases_per_page_101"), ("cursor=abc", "releases_bad_cursor")],
+)
+def test_the_simulator_refuses_what_sentry_refuses(query, name):
+    """In the same words."""
+    sentry = SentrySimulator(flavour="self-hosted-24")
+    url = f"https://sentry.io/api/0/organizations/sternwarte/teams/?{query}"
+    answer = sentry.answer("GET", url, {"Authorization": f"Bearer {TOKEN}"})
+    recorded = recording(SENTRY, name)
+
+    assert answer.status == recorded.status
+    assert json.loads(answer.body) == json.loads(recorded.body)
 
 
 def test_recordings_hold_no_secret():
