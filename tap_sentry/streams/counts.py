@@ -82,9 +82,10 @@ class EventCounts(SentryStream):
             rest = self.reader.retained(context, Window(reached, window.end))
             while rest and (counted := self.counted(stats)):
                 part = Window(rest.start, min(rest.end, rest.start + self.longest))
-                interval = self.interval
+                was_ungrouped = self.is_ungrouped
                 rows = list(self.counts(context, counted, part))
-                if interval == self.interval:
+                # The first response may show that it has to be requested otherwise.
+                if was_ungrouped == self.is_ungrouped:
                     yield part, rows
                     reached = part.end
                     rest = Window(part.end, rest.end)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 #: Ids of a list that are remembered: pages of a list that is paged by row can overlap.
 REMEMBERED = 1000
 
-#: The shortest time for which a Sentry saves its events.
+#: The shortest time for which a Sentry keeps its events.
 KEPT = 30 * DAY
 
 #: The columns of an event that its entries need, beside the entries themselves.
@@ -187,7 +187,7 @@ class WindowedStream(SentryStream):
     def scan_pages(self, context: Context, scan: state.Scan) -> Iterator[Page]:
         """Yield the pages of a scan.
 
-        Sentry fails (500, 400) where all of a window is older than what it saves, and
+        Sentry fails (500, 400) where all of a window is older than what it keeps, and
         refuses cursors that it does not know: a scan that lay idle too long is asked
         for from its top, which Sentry cuts.
         """
@@ -206,7 +206,7 @@ class WindowedStream(SentryStream):
     def pages_within_retention(
         self, context: Context, scan: state.Scan
     ) -> Iterator[Page]:
-        """Yield the pages of a scan, from a later start if Sentry saves less."""
+        """Yield the pages of a scan, from a later start if Sentry keeps less."""
         place: Place | None = None
 
         def rest() -> Prefetch:

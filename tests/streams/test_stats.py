@@ -412,18 +412,19 @@ def test_glitchtip_is_asked_by_the_day_once(sync, glitchtip):
 
 
 @pytest.mark.usefixtures("glitchtip")
-def test_stats_without_accepted_events_are_not_made_up(sync, caplog):
+@pytest.mark.parametrize("resolution", ["1d", "1h"])
+def test_stats_without_accepted_events_are_not_made_up(sync, caplog, resolution):
     """A warning names them; the others are read."""
     stream = "organization_event_counts"
-    output = sync(stream, stats=STATS, start_date="3d")
+    output = sync(stream, stats=STATS, start_date="3d", stats_resolution=resolution)
 
     read = {row["stat"] for row in output.records(stream)}
     assert read == {"received", "generated"}
     assert told(caplog, "counts accepted events only", "rejected and blacklisted")
     bookmarks = output.state["bookmarks"][stream]["by_id"].values()
     assert {name for entry in bookmarks for name in entry} == {
-        "received.1d",
-        "generated.1d",
+        f"received.{resolution}",
+        f"generated.{resolution}",
     }
 
 
