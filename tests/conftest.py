@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 import signal
 import subprocess
 import sys
@@ -29,6 +30,11 @@ if TYPE_CHECKING:
 NOW = datetime(2026, 11, 20, 12, 30, 15, tzinfo=UTC)
 
 Message = dict[str, Any]
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Run one test more than there are processors: many of them wait for a server."""
+    return (os.cpu_count() or 1) + 1
 
 
 @dataclass
