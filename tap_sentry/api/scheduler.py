@@ -7,6 +7,7 @@ limit or for a retry occupies no thread. The main thread waits for results with
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import itertools
 import queue
@@ -39,6 +40,9 @@ ATTEMPTS_IF_FOREIGN = 2
 REOPENINGS = 20
 #: How often a request that Sentry answers with 429 is sent before that is final.
 MAX_REJECTIONS = 60
+#: How long the main thread waits before Python handles signals. One that arrives just
+#: before the wait begins, or in another thread, does not interrupt it.
+SIGNAL_SECONDS = 0.5
 
 T = TypeVar("T")
 #: A heap of requests, those of the lowest order first.
@@ -114,12 +118,22 @@ class RequestScheduler:
             with self._waiting():
                 self.meanwhile()
                 while not future.done():
-                    # No lock is held here, so a signal may interrupt the wait.
-                    self._arrivals.get()
-                    while not self._arrivals.empty():
-                        self._arrivals.get()
+                    self._wait_for_arrivals()
                     self.meanwhile()
         return future.result()
+
+    def _wait_for_arrivals(self) -> None:
+        """Wait for at least one arrival, and take all of them.
+
+        No lock is held here, so a signal interrupts the wait.
+        """
+        has_arrived = False
+        while not has_arrived:
+            with contextlib.suppress(queue.Empty):
+                self._arrivals.get(timeout=SIGNAL_SECONDS)
+                has_arrived = True
+        while not self._arrivals.empty():
+            self._arrivals.get()
 
     def pause(self, seconds: float) -> None:
         """Wait while requests go on. Called by the main thread only."""

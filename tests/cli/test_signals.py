@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 import signal
 import subprocess
 import sys
 import termios
+import threading
 import time
-from contextlib import contextmanager
+from concurrent.futures import Future
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import requests
 
+from tap_sentry.api.scheduler import RequestScheduler
 from tap_sentry.cli.command import TapCommand
 from tests.conftest import catalog_of
 from tests.sentry import TOKEN
@@ -320,6 +325,34 @@ def test_a_signal_ends_a_run_that_waits_for_a_limit(sentry, tmp_path, monkeypatc
     assert "waiting 600 s" in said
     assert run.messages[-1]["type"] == "STATE"
     check_state(sentry, run, monkeypatch)
+
+
+def test_a_signal_that_another_thread_receives_ends_the_wait():
+    """The wait for a response ends, though nothing interrupts the main thread."""
+    scheduler = RequestScheduler(
+        1, logging.getLogger(), send=requests.Session().send, waiting=nullcontext
+    )
+
+    def stop(*_: object) -> None:
+        raise InterruptedError
+
+    def receive() -> None:
+        time.sleep(0.2)
+        signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
+
+    before = signal.signal(signal.SIGUSR1, stop)
+    start = time.monotonic()
+    threading.Thread(target=receive).start()
+    # An arrival ends the wait even if no signal does, so that the test can fail.
+    late = threading.Timer(2 * SOON, scheduler._arrivals.put, [None])
+    late.start()
+    with pytest.raises(InterruptedError):
+        scheduler.result(Future())
+    seconds = time.monotonic() - start
+    late.cancel()
+    signal.signal(signal.SIGUSR1, before)
+
+    assert seconds < SOON
 
 
 def test_a_signal_ends_a_run_that_is_busy(sentry, tmp_path, monkeypatch):
