@@ -1,1 +1,1 @@
-"""State, bookmarks, and runs that follow each other."""
+"""State, bookmarks and consecutive runs."""
