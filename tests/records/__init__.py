@@ -1,1 +1,1 @@
-"""Bodies to rows and columns."""
+"""Decoding response bodies into rows and columns."""
