@@ -30,7 +30,7 @@ class Run:
         user_agent: str,
         logger: logging.Logger,
     ) -> None:
-        """Send nothing yet.
+        """Prepare the run; nothing is sent yet.
 
         Args:
             settings: Resolves the settings when they are first needed: discovery works
@@ -45,7 +45,7 @@ class Run:
         self.results = Results()
         self.writer = SentryWriter()
         self.state_lines = StateLines(self.writer)
-        #: The state of the tap, which bookmarks are part of.
+        #: The tap's state, which contains the bookmarks.
         self.state: dict[str, Any] = {}
 
     @functools.cached_property
@@ -94,7 +94,7 @@ class Run:
         )
 
     def checkpoint(self) -> None:
-        """Write a STATE line if one is due; all records so far are written."""
+        """Write a STATE line if one is due; the records it covers are written."""
         self.state_lines.write_state(dict(self.state))
 
     def write_final_state(self) -> None:
