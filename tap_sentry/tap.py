@@ -89,8 +89,8 @@ class TapSentry(Tap):
     def setup_mapper(self) -> None:
         """Apply stream maps to selected streams only.
 
-        A stream that is not selected has no columns, not even those of its key, which
-        the SDK takes for a mistake in its map.
+        A stream that is not selected has no columns, not even those of its key. The SDK
+        would report the missing key as a mistake in the stream's map.
         """
         PluginBase.setup_mapper(self)
         mapper, maps = self.mapper, self.mapper.stream_maps_dict
@@ -130,7 +130,7 @@ class TapSentry(Tap):
             )
 
     def discover_streams(self) -> Sequence[SentryStream]:
-        """Return one stream per report, parents before their children."""
+        """Return all streams, parents before their children."""
         made: dict[type, SentryStream] = {}
         for kind in STREAMS:
             made[kind] = kind(self, self.run)
@@ -142,7 +142,7 @@ class TapSentry(Tap):
     def sentry_streams(self) -> list[SentryStream]:
         """The streams, parents before their children."""
         made = {type(stream): stream for stream in self.streams.values()}
-        return [made[kind] for kind in STREAMS]  # type: ignore[misc] # all are of ours
+        return [made[kind] for kind in STREAMS]  # type: ignore[misc] # all are ours
 
     @functools.cached_property
     def state_writer(self) -> StateLines:  # type: ignore[override] # by intent
@@ -150,7 +150,7 @@ class TapSentry(Tap):
         return self.run.state_lines
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Take over what is usable of the state that was passed in."""
+        """Keep the usable bookmarks of the state that was passed in."""
         if state:
             latest = self.started_at + self.run.settings.lookback
             bookmarks = load(state, self.logger, latest=latest)
