@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 
-#: The start of a list nobody bounded; servers cut it to what they keep.
+#: The start of a window without a lower bound; servers cut it to what they keep.
 BEGINNING = datetime(2010, 1, 1, tzinfo=UTC)
 
 UNITS = {
@@ -47,7 +47,7 @@ class Window:
         return not self.is_after(instant) and instant < self.end
 
     def is_after(self, instant: datetime) -> bool:
-        """Return whether it begins after an instant; `BEGINNING` is before all."""
+        """Return whether it begins after an instant; never if it has no lower bound."""
         return self.start != BEGINNING and instant < self.start
 
 
@@ -55,7 +55,7 @@ def parse_duration(text: str) -> timedelta:
     """Read `90s`, `30m`, `36h`, `10d` or `2w`.
 
     Raises:
-        ValueError: If the text is no such duration.
+        ValueError: If the text is not such a duration.
     """
     if not (match := _DURATION.fullmatch(text.strip())):
         msg = f"{text!r} is not a duration such as 90s, 30m, 36h, 10d or 2w"
@@ -84,7 +84,7 @@ def parse_day(text: str, now: datetime) -> Window:
 def parse_date(text: str, now: datetime, *, is_end: bool = False) -> datetime:
     """Read a date setting: a day, an instant, or how long ago.
 
-    Days (also `10d` and `2w`) are whole UTC days: as an end they are included.
+    Days (also `10d` and `2w`) are whole UTC days; the day of an end is included.
 
     Raises:
         ValueError: If the text is none of these.
@@ -107,7 +107,8 @@ def parse_date(text: str, now: datetime, *, is_end: bool = False) -> datetime:
 
 def _read(text: str) -> datetime:
     """Read an ISO 8601 date; without an offset it is UTC."""
-    # Here, because its import is a fifth of a start: discovery and most runs need none.
+    # Imported here because it takes a fifth of the startup time, and discovery and most
+    # runs do not need it.
     import pendulum  # noqa: PLC0415 - see above
 
     parsed = pendulum.parse(text, tz="UTC", strict=True)
@@ -122,14 +123,14 @@ def parse_instant(text: str) -> datetime:
     """Read a date of Sentry's records.
 
     Raises:
-        ValueError: If the text is no ISO 8601 date.
+        ValueError: If the text is not an ISO 8601 date.
     """
     instant = datetime.fromisoformat(text)
     return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
 
 
 def to_text(instant: datetime) -> str:
-    """Format an instant in whole seconds, as every Sentry parses it."""
+    """Format an instant in whole seconds, which every Sentry version parses."""
     return f"{instant.astimezone(UTC).isoformat(timespec='seconds')[:19]}Z"
 
 
