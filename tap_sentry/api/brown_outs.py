@@ -1,4 +1,4 @@
-"""Wait while Sentry switches a deprecated endpoint off (410)."""
+"""Wait while Sentry has switched a deprecated endpoint off for a while (410)."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
     from tap_sentry.api.pending import PendingRequest
 
-#: Seconds that a run waits in all for an endpoint that is browned out.
+#: The total time, in seconds, that a run waits for an endpoint in a brown-out.
 BROWN_OUT = 180.0
 
 
 class BrownOuts:
-    """The endpoints that are switched off, each until a run gives up on it."""
+    """The endpoints that are switched off, and when the run gives up on each."""
 
     def __init__(self, logger: logging.Logger) -> None:
         """Start without any."""
@@ -31,7 +31,7 @@ class BrownOuts:
     def delay(
         self, pending: PendingRequest[Any], response: requests.Response
     ) -> float | None:
-        """Return the seconds until the next attempt; None after `BROWN_OUT`."""
+        """Return the seconds until the next attempt; None if the run gives up."""
         if not pending.waits_for_brown_out:
             return None
         now = time.time()
