@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-#: Bytes of response bodies held unread above which no further page is prefetched.
+#: No further page is prefetched while unread response bodies hold this many bytes.
 MAX_BYTES = 16 << 20
 #: The budget allows for at least this many concurrent requests.
 MIN_WIDTH = 4
@@ -32,7 +32,7 @@ class BufferBudget:
         self._default = MAX_BYTES // width
 
     def hold(self, pages: int, size: int) -> None:
-        """Count pages that are requested or arrive; negative when they are read."""
+        """Adjust the pages and bytes that are held; negative when a page is read."""
         with self._lock:
             self.pages += pages
             self.size += size
