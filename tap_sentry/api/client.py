@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Redirects within the server that are followed, such as those of a renamed project.
+#: The most redirects within the server to follow, such as those of a renamed project.
 MAX_REDIRECTS = 5
 
 
@@ -42,7 +42,7 @@ class SentryClient:
 
         Args:
             settings: The address of the server, the token and the limits to keep to.
-            user_agent: The name and version of the program that reads.
+            user_agent: The name and version of the program, sent with each request.
             logger: Where retries and waits are logged.
             waiting: The context in which the main thread waits for responses.
         """
@@ -50,7 +50,7 @@ class SentryClient:
         self.session = ServerSession(settings)
         self.authenticator = BearerToken(settings.auth_token)
         own = {"Accept": "application/json", "User-Agent": user_agent}
-        #: A request for the root of the API, of which all others are copies.
+        #: A request for the root of the API; all other requests are copies of it.
         self._root = requests.Request(
             "GET",
             f"{settings.api_url}/api/0",
