@@ -36,7 +36,7 @@ class ServerAdapter(HTTPAdapter):
         return self._pool
 
     def close(self) -> None:
-        """Close the connections, which the pool would keep open."""
+        """Close the connections, including those of the cached pool."""
         super().close()
         if self._pool is not None:
             self._pool.close()
