@@ -9,7 +9,7 @@ class Endpoints:
     def __init__(self) -> None:
         """Start without any."""
         self.missing: set[str] = set()
-        #: Those of the missing ones that answer in an unexpected shape.
+        #: Missing endpoints that do answer, but in an unexpected shape.
         self.unexpected: set[str] = set()
         #: Those that count accepted events only and ignore `groupBy`.
         self.ungrouped: set[str] = set()
@@ -19,7 +19,7 @@ class Endpoints:
         self._answered: dict[str, tuple[str, ...]] = {}
 
     def add_answer(self, path: str, scopes: tuple[str, ...]) -> None:
-        """Record that a path was answered, to a token with one of these scopes."""
+        """Record that a path was answered; the token then has one of these scopes."""
         self._answered[path] = scopes
 
     def has_answered(self, path: str) -> bool:
@@ -37,5 +37,5 @@ class Endpoints:
         return set(self._answered.values())
 
     def current(self, path: str, fallback: str | None) -> str:
-        """Return the path to use: the fallback where the server lacks the first."""
+        """Return the path to use: the fallback where the server lacks `path`."""
         return fallback if fallback and path in self.missing else path
