@@ -27,7 +27,7 @@ from tap_sentry.records.bodies import DamagedBodyError, decode_any
 
 
 class SentryError(Exception):
-    """A request did not succeed; the text says where and why."""
+    """A request did not succeed; the message names the request and the reason."""
 
 
 class FatalError(SentryError):
@@ -44,7 +44,7 @@ class ForbiddenError(SentryError):
         *,
         is_unavailable_feature: bool = False,
     ) -> None:
-        """Keep the scopes that give access, or that the plan lacks the feature."""
+        """Keep the scopes that give access, and whether the plan lacks the feature."""
         super().__init__(message)
         self.scopes = scopes
         self.is_unavailable_feature = is_unavailable_feature
@@ -104,7 +104,7 @@ class ForeignResponseError(TransientError):
 
 
 class UnexpectedJSONError(ForeignResponseError):
-    """JSON of another shape than the one of the endpoint."""
+    """JSON whose shape is not the one of the endpoint."""
 
 
 class ConnectionFailedError(TransientError):
@@ -120,8 +120,8 @@ class ConnectionFailedError(TransientError):
         self.was_closed = _was_closed(error)
 
 
-#: Bytes of a web page that are searched for its title, and characters of what it says
-#: that are repeated.
+#: Bytes of a web page that are searched for its title, and characters of a title or
+#: header that messages repeat.
 _SEARCHED, _REPEATED = 64 * 1024, 100
 _TITLE = re.compile(rb"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 
@@ -135,7 +135,7 @@ SKIPPABLE_ERRORS = (
 
 
 def detail(response: requests.Response) -> str:
-    """Return what Sentry says about an error.
+    """Return Sentry's description of an error.
 
     `detail` is a text, a list of texts or an object with a message. Some responses have
     `error`, `message` or a list of texts for each invalid field instead.
@@ -188,7 +188,7 @@ def is_failure(error: Exception) -> bool:
 
 
 def is_internal_error(error: Exception) -> bool:
-    """Return whether Sentry itself failed (500), as old ones do for good."""
+    """Return whether Sentry itself failed (500), as old servers do permanently."""
     response = error.response if isinstance(error, TransientError) else None
     return response is not None and (
         response.status_code == HTTPStatus.INTERNAL_SERVER_ERROR and is_json(response)
@@ -223,7 +223,7 @@ def without_token(text: str, request: requests.PreparedRequest | None) -> str:
 
 
 def blank(text: str, token: str) -> str:
-    """Remove a token from a text, also where it is quoted as in a URL."""
+    """Remove a token from a text, including its URL-quoted form."""
     for form in {token, quote(token, safe="")} - {""}:
         text = text.replace(form, "[token]")
     return text
