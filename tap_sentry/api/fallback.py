@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 class PathReader:
-    """Reads from the path that the server has: that of the list or its fallback."""
+    """Reads a list from its path, or from the fallback where the server lacks it."""
 
     def __init__(self, source: ListSource, client: SentryClient) -> None:
         """Request nothing yet."""
@@ -37,7 +37,7 @@ class PathReader:
 
     @property
     def is_unverified(self) -> bool:
-        """Whether it is still open which of two paths the server has."""
+        """Whether it is not known yet which of two paths the server has."""
         path = self.current_path
         return self._source.fallback_path not in {None, path} and (
             not self._endpoints.has_answered(path)
@@ -99,9 +99,9 @@ class PathReader:
     def _is_replaced(self, context: Context | None) -> bool:
         """Return whether the server has the fallback only, after a first failure.
 
-        The failure may have been a passing one. If the fallback answers, the endpoint
-        is asked for a single row once more. In any case it is tried as often as other
-        endpoints from then on.
+        The failure may be temporary. If the fallback answers, a single row is requested
+        from the endpoint once more. From then on, its requests are retried like those
+        to other endpoints.
         """
         path = self._source.path
         self._endpoints.tried.add(path)
@@ -115,7 +115,7 @@ class PathReader:
         except (errors.UnverifiedEndpointError, errors.MissingEndpointError):
             return True
         except errors.RejectedError:
-            # The server has the endpoint and lacks some parameter.
+            # The server has the endpoint, but rejects one of the parameters.
             pass
         except errors.SKIPPABLE_ERRORS:
             return False
@@ -151,7 +151,7 @@ class PathReader:
     def _drop(self, path: str, error: errors.SentryError) -> None:
         """Record that the server lacks a path, and log it once.
 
-        Nothing is wrong as long as a fallback returns the same records.
+        It is a warning only without a fallback, which returns the same records.
         """
         self._endpoints.missing.add(path)
         instead = self.current_path
