@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tap_sentry.api.scheduler import RequestScheduler
     from tap_sentry.records.bodies import Row
 
-#: Pages of one list that are held before they are read.
+#: The most pages of one list that are held before they are read.
 MAX_HELD = 4
 
 
@@ -32,7 +32,7 @@ class Page:
     following: Hashable | None
     #: Bytes of the body.
     size: int = 0
-    #: Rows that the server left out and did not send again either.
+    #: Rows that the server left out, also when they were requested again.
     missed: int = 0
 
 
@@ -55,7 +55,7 @@ class PagedList:
         place: Hashable | None = None,
         is_last: Callable[[Page], bool] | None = None,
     ) -> None:
-        """Prepare the list; nothing is requested before `start` or the first page.
+        """Prepare the list; nothing is requested until it is started or read.
 
         Args:
             scheduler: Sends the requests.
@@ -73,7 +73,7 @@ class PagedList:
         self._lock = threading.RLock()
         self._held: deque[Future[Page]] = deque()
         self._newest: Future[Page] | None = None
-        #: The size that the newest page is expected to have until it arrives.
+        #: The expected size of the newest page, until it arrives.
         self._expected = 0
         self._owner: object = None
         self._requested: Hashable | None = None
@@ -170,7 +170,7 @@ class PagedList:
             self._extend()
 
     def _follow(self, future: Future[Page]) -> None:
-        """Learn, once, from the newest page where the list continues."""
+        """Set the next place from the newest page; later calls do nothing."""
         if future is not self._newest or future.exception():
             return
         page = future.result()
