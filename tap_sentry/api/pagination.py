@@ -1,4 +1,4 @@
-"""Read where a list continues from Sentry's `Link` header.
+"""Read from Sentry's `Link` header where a list continues.
 
 https://docs.sentry.io/api/pagination/
 """
