@@ -25,7 +25,7 @@ class PendingRequest(Generic[T]):
     #: The path template of the endpoint, which has one rate limiter.
     endpoint: str
     request: requests.PreparedRequest
-    #: Checks and decodes a response; raises a `SentryError` if it is not a good one.
+    #: Checks and decodes a response; raises a `SentryError` if it is unusable.
     read: Callable[[requests.Response], T]
     #: Whether to wait until a brown-out ends; if not, it is final at once.
     waits_for_brown_out: bool = True
