@@ -2,8 +2,8 @@
 
 The SDK reads stream after stream and project after project, so nearly all of a run
 would be spent waiting for Sentry. While the main thread writes or waits, the next lists
-are requested in the background. A reader takes a list that was prefetched or requests
-it then, so prefetching changes neither what is read nor its order.
+are requested in the background. A reader takes a prefetched list, or else requests the
+list itself, so prefetching changes neither what is read nor its order.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Prefetcher:
             self._levels.remove(level)
 
     def take(self, prefetch: Prefetch) -> PagedList:
-        """Return a list, prefetched or made now, to the reader that needs it."""
+        """Return a list to the reader that needs it; make it if not prefetched."""
         owner = self._owners.pop(prefetch.key, None)
         paged_list = owner.lists.pop(prefetch.key) if owner else prefetch.make()
         if self._levels and self._levels[-1]:
