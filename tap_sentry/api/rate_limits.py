@@ -23,7 +23,7 @@ LONGEST_WINDOW = 60.0
 LONGEST_RETRY_AFTER = 900.0
 
 
-#: Longer numbers in headers, counted in digits, are ignored.
+#: Integers in headers with this many digits or more are ignored.
 LONGEST_NUMBER = 18
 
 
@@ -131,7 +131,7 @@ class RateLimiter:
     _waited: float = 0.0
 
     def wait(self, now: float) -> float | None:
-        """Return the seconds until a request may go; None if a response decides."""
+        """Return the seconds until the next request; None to wait for a response."""
         if self.closed_until > now:
             return self.closed_until - now
         # At least one: a limit of zero would block forever.
@@ -221,5 +221,5 @@ class RateLimiter:
         return seconds
 
     def reopen(self) -> None:
-        """Start with a short delay again, after a request that was accepted."""
+        """Reset the delay of `close` after an accepted request."""
         self._delays = expo()
