@@ -104,7 +104,7 @@ class ListReader(PathReader):
 
         Args:
             context: The context of the list.
-            make: Makes the list where it is not simply the whole list.
+            make: Makes the list; None for the whole list.
             part: Distinguishes the lists of one context.
         """
         ids = tuple((context or {}).values())
@@ -144,9 +144,9 @@ class ListReader(PathReader):
 
         Args:
             context: The context of the list.
-            prefetch: Returns the list where it is not simply the whole list; called
+            prefetch: Returns the list to read; None for the whole list. It is called
                 again for the fallback and for a shortened window.
-            window: The window that the list is cut by, if it is.
+            window: The window that the list is restricted to, if there is one.
 
         Raises:
             RejectedError: If this list is missing while others of its kind are not.
@@ -164,7 +164,7 @@ class ListReader(PathReader):
         )
 
     def retained(self, context: Context | None, window: Window) -> Window:
-        """Return the part of a window that the server lets be read."""
+        """Return the part of a window that lies within the server's retention."""
         return self._client.retention.clamp(self._retention_key(context), window)
 
     def within_retention(
@@ -177,9 +177,9 @@ class ListReader(PathReader):
 
         Args:
             context: The context of the list.
-            window: The window to read; None for a list without.
-            read: Reads what is `retained` of the window. When called again, it goes on
-                after what it yielded.
+            window: The window to read; None for a list without one.
+            read: Reads the part of the window that is `retained`. When called again,
+                it continues after what it yielded.
         """
         retention, key = self._client.retention, self._retention_key(context)
         rejection: errors.RejectedError | errors.TransientError | None = None
@@ -188,7 +188,7 @@ class ListReader(PathReader):
             try:
                 for item in read():
                     if rejection and may_pass and self._is_answered(rejection):
-                        # It was a passing failure, unless it comes back.
+                        # The failure was temporary, unless it recurs.
                         may_pass, rejection = False, None
                         retention.restore(key)
                         break
@@ -210,13 +210,13 @@ class ListReader(PathReader):
                 rejection = rejection or error
 
     def _retention_key(self, context: Context | None) -> Hashable:
-        """Return what a retention period belongs to: plans differ by organization."""
+        """Return the key of a retention period: plans differ by organization."""
         return self.current_path, (context or {}).get("organization_id")
 
     def _is_answered(
         self, rejection: errors.RejectedError | errors.TransientError
     ) -> bool:
-        """Return whether a request that failed with a 5xx succeeds by now."""
+        """Return whether a request that failed with a 5xx now succeeds."""
         if not errors.is_failure(rejection) or rejection.response is None:
             return False
         pending = PendingRequest(
