@@ -72,7 +72,7 @@ def check_status(
 def _reject(
     response: requests.Response, message: str, scopes: tuple[str, ...]
 ) -> NoReturn:
-    """Raise the error for what Sentry rejects."""
+    """Raise the error for a request that Sentry rejects."""
     if response.status_code == HTTPStatus.UNAUTHORIZED:
         host = urlsplit(response.url).netloc
         detail = errors.detail(response) or "status 401"
@@ -90,7 +90,7 @@ def _reject(
 def _reject_page(response: requests.Response, message: str) -> NoReturn:
     """Raise the error for a rejection that is not JSON: Sentry's API did not send it.
 
-    It says nothing about the token or the object.
+    Such a response is no evidence about the token or the object.
     """
     message += (
         ": something between here and Sentry (proxy, firewall, login) "
