@@ -1,8 +1,8 @@
 """Find the earliest start from which a server lets a list be read.
 
-Sentry keeps data for 90 or 30 days, by plan, and states nowhere which. It rejects a
-window that begins earlier (400; some servers fail with 500). So a rejected window is
-requested again from a later start, until the server answers.
+Sentry keeps data for 90 or 30 days, depending on the plan, and does not state which. It
+rejects a window that begins earlier (400; some servers fail with 500). So a rejected
+window is requested again from a later start, until the server answers.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Retention:
             step: What the start is a multiple of.
 
         Returns:
-            False if there is none: the window is not why it was rejected.
+            False if there is none: the window is not the reason for the rejection.
         """
         rejected = self.clamp(key, window).start
         now = self._now
