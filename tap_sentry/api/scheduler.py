@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 
     from tap_sentry.api.pending import PendingRequest
 
-#: How often a request is sent before its failure is final, and before that of a
-#: response that is complete but not from Sentry's API.
+#: How often a request is sent before its failure is final; the second number is for
+#: responses that are complete but not from Sentry's API.
 ATTEMPTS = 5
 ATTEMPTS_IF_FOREIGN = 2
 #: How often a connection that the server closed unannounced is reopened without a log
 #: line. Each idle connection of the pool may have been closed.
 REOPENINGS = 20
-#: How often a request that Sentry answers with 429 is sent before that is final.
+#: How many responses with status 429 a request may get before its failure is final.
 MAX_REJECTIONS = 60
 #: How long the main thread waits before Python handles signals. One that arrives just
 #: before the wait begins, or in another thread, does not interrupt it.
@@ -69,7 +69,7 @@ class RequestScheduler:
             waiting: The context in which the main thread waits for results.
         """
         self.concurrency = concurrency
-        #: Bounds what is held before it is read.
+        #: Bounds the pages that are held before they are read.
         self.budget = BufferBudget(concurrency)
         self.logger = logger
         #: How many requests were sent for each stream.
@@ -194,7 +194,7 @@ class RequestScheduler:
         return None
 
     def _best(self, now: float) -> tuple[Queue | None, float | None]:
-        """Return the queue whose head goes next, and the seconds until one opens."""
+        """Return the queue to send from now, and the seconds until one opens."""
         opening = self._delayed[0][0] - now if self._delayed else None
         best = None
         for endpoint, queued in self._ready.items():
