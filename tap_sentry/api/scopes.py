@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from tap_sentry.api.client import SentryClient
 
-#: The root of the API. Today's servers list the scopes of the token there.
+#: The root of the API. Current servers list the scopes of the token there.
 ROOT = "/"
 #: Requests for the root are counted as those of this stream, which every run reads.
 _OWNER = "organizations"
@@ -33,7 +33,7 @@ class TokenScopes:
     def __init__(self, client: SentryClient) -> None:
         """Request nothing yet."""
         self._client = client
-        #: How often they are requested before that has failed.
+        #: How often they are requested before the failure is final.
         self.attempts = ATTEMPTS
 
     @property
