@@ -4,9 +4,9 @@ Sentry orders the events of an issue by whole seconds only and counts rows to fi
 next page. Within a second the order changes with every request: a second that lies on
 the border of two pages shows some rows twice and others not at all.
 
-So the list is asked for once more from the end of that second on. Where that is not
-worth a request, or not possible, the rows of a second are counted: each row that comes
-twice stands for one that did not come, and then the second alone is read again.
+So the list is requested again from the end of that second on. Where that is impossible
+or not worth a request, the rows of the second are counted: each row that comes twice
+stands for one that is missing, and then the second alone is read again.
 """
 
 from __future__ import annotations
@@ -28,26 +28,27 @@ if TYPE_CHECKING:
 
 SECOND = timedelta(seconds=1)
 
-#: How often a second is read again in a row without a new row of it.
+#: After this many readings in a row without a new row, a second is given up.
 FRUITLESS = 10
 
 
 @dataclass(frozen=True)
 class Tie:
-    """The second that a page ends in; where cursors are dates, that instant."""
+    """The second that a page ends in, or the exact instant if cursors are dates."""
 
     moment: datetime
-    #: Rows of it that were sent, those that came twice included: once the list is past
-    #: the second, that is how many there are.
+    #: The number of its rows that were sent, including repeated ones. Once the list is
+    #: past the second, this is how many rows the second has.
     rows: int
     ids: frozenset[Hashable]
-    #: The cursor of a page that holds its first row, if cursors can say so.
+    #: The cursor of a page that holds its first row, if a cursor can express that.
     begin: str | None = None
 
     def extended(self, dated: list[Dated]) -> Tie:
         """Return the tie with the rows of one more page.
 
-        A page that begins before it has it from its first row: the list has moved on.
+        A page that begins with newer rows holds the tie from its first row on, because
+        the list has moved.
         """
         mine = [key for key, date in dated if date == self.moment]
         before = 0 if dated and dated[0][1] > self.moment else self.rows
@@ -63,14 +64,14 @@ class Tie:
 class Repair:
     """A second that is read again because it was incomplete."""
 
-    #: Where it begins, and where the list goes on after it.
+    #: Where it begins, and where the list continues after it.
     begin: Place
     after: Place | None
     #: How many rows it has.
     size: int
-    #: How many of them were found before this reading of it.
+    #: How many of them were found before this reading.
     found: int
-    #: Readings of it in a row that found nothing.
+    #: Consecutive readings that found no new row.
     fruitless: int = 0
 
 
@@ -79,17 +80,17 @@ class Place:
     """A place in a list: the parameters of the request for its next page."""
 
     cursor: str | None = None
-    #: The window; without, that of the list.
+    #: The window; None stands for the bound of the list.
     start: datetime | None = None
     end: datetime | None = None
-    #: The second that is read again, though the rows of older ones are there.
+    #: The second that is read again after older rows have been read.
     second: datetime | None = None
     #: How often it was read again before.
     reading: int = 0
-    #: What the page before ended in.
+    #: The tie at the end of the previous page.
     tie: Tie | None = field(default=None, compare=False)
     repair: Repair | None = field(default=None, compare=False)
-    #: Where to go on if the server does not cut the list by `end`.
+    #: Where to continue if the server does not cut the list by `end`.
     otherwise: Place | None = field(default=None, compare=False)
 
     @property
@@ -111,7 +112,7 @@ def next_place(
 ) -> NextPlace:
     """Return what follows the page at a place.
 
-    `dated` has its rows, `cursor` is that of its next page; `is_cut` says that the
+    `dated` has its rows, and `cursor` leads to the next page; `is_cut` means that the
     server lists nothing from `end` on.
     """
     if not pagination.is_in_time(cursor or place.cursor or ""):
@@ -119,7 +120,7 @@ def next_place(
     if place.repair and place.tie:
         return _repaired(place, place.tie, place.repair, dated, cursor)
     if any(older > newer for (_, newer), (_, older) in pairwise(dated)):
-        # Ordered by something else, of which nothing is known.
+        # The rows are not ordered by date, so ties cannot be found.
         return NextPlace(replace(Place(cursor), end=place.end) if cursor else None)
     tie = place.tie and place.tie.extended(dated)
     if tie and cursor and all(date == tie.moment for _, date in dated):
@@ -152,7 +153,7 @@ def _next(place: Place, dated: list[Dated], cursor: str, *, is_cut: bool) -> Pla
 
 
 def repaired(place: Place, tie: Tie, after: Place | None, *, is_cut: bool) -> NextPlace:
-    """Return the place to read an incomplete second again; None if there is none."""
+    """Return the place to read an incomplete second again, else the one after it."""
     if is_cut and pagination.counts_rows(place.cursor or ""):
         begin = Place(start=tie.moment, end=tie.moment + SECOND)
     elif tie.begin:
@@ -173,7 +174,7 @@ def _repaired(
         return NextPlace(repair.after)
     if cursor and all(date >= tie.moment for _, date in dated):
         return NextPlace(replace(place, cursor=cursor, tie=tie))
-    # It was read to its end: now its size is certain, whatever moved before.
+    # It was read to its end, so its size is certain now, whatever moved before.
     if not tie.missing:
         return NextPlace(repair.after)
     is_fruitless = len(tie.ids) == repair.found
@@ -196,13 +197,13 @@ def uncut(place: Place) -> NextPlace | None:
 def page_size(most: int, place: Place) -> int:
     """Return the page size; it changes each time that a second is read again.
 
-    On a server whose order of equal dates stays, pages of another size hold others.
+    On a server that always orders equal dates alike, other page sizes show other rows.
     """
     return most - 7 * place.reading % (most // 2 or 1)
 
 
 def instant_cursor(cursor: str) -> str | None:
-    """Return the cursor of the first row of the instant of a cursor."""
+    """Return the cursor of the first row at a cursor's instant, if it names one."""
     if not pagination.is_in_time(cursor):
         return None
     return cursor.partition(":")[0] + ":0:0"
