@@ -1,1 +1,1 @@
-"""Singer's side of a run: windows, state, messages, metrics and results."""
+"""Singer's side of a run: state, messages, metrics and results."""
