@@ -41,7 +41,7 @@ class Directory:
         return Counter(kind for kind, _ in list(self._slugs))
 
     def path_names(self, context: Context) -> dict[str, str]:
-        """Return the names that stand in paths for the ids of a context."""
+        """Return the slug for each id of a context, or the id if no slug is known."""
         names = {}
         for column, key in context.items():
             kind = column.rpartition("_")[0]
@@ -65,6 +65,6 @@ class Directory:
 
 
 def id_and_slug(row: Row, column: str = "id") -> tuple[str, str]:
-    """Return the id of a row, which a column holds, and its slug; else the id again."""
+    """Return a row's id, read from `column`, and its slug, or the id if it has none."""
     key = str(decode_value(row[column]))
     return key, str(decode_value(row.get("slug")) or key)
