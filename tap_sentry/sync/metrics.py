@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class StreamCounter(metrics.Counter):
     """Counts the records of all contexts of a stream."""
 
-    #: What a context is: an organization, team or project; empty for a single one.
+    #: What a context is: an organization, team or project; empty without contexts.
     kind = ""
     #: How many contexts have been read, and whether one is being read now.
     contexts = 0
