@@ -45,7 +45,7 @@ class Parts:
     def reading(
         self, stream: str, context: Context | None, *, is_essential: bool = False
     ) -> Iterator[Outcome]:
-        """Skip and report the part that is read within, if it cannot be read.
+        """Skip and report the part that the `with` block reads, if it cannot be read.
 
         This is the one place where errors of the API client become the SDK's.
 
@@ -126,7 +126,7 @@ class Parts:
         if self.is_strict:
             msg = f"{stream} cannot read {part}: {reason} (strict is on)"
             raise FatalAPIError(msg)
-        # A plan or server without the feature says nothing about the token.
+        # That the plan or server lacks a feature is no evidence about the token.
         is_unavailable = denial is not None and denial.is_unavailable_feature
         is_refusal = denial is not None and not is_unavailable
         skipped = Skipped(stream, part, reason, is_refusal, is_unavailable)
