@@ -1,4 +1,4 @@
-"""Decide what a denied request (403) means: a missing scope, or one resource less."""
+"""Decide whether a denied request (403) stops the run or skips one resource."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class Refusals:
     def __init__(
         self, client: SentryClient, scopes: TokenScopes, results: Results, page: str
     ) -> None:
-        """Keep where to look things up; `page` is where users create tokens."""
+        """Keep what the decisions need; `page` is where users create tokens."""
         self._endpoints = client.endpoints
         self._scopes = scopes
         self._results = results
         self._page = page
-        #: Streams, with the scopes that they need, that may lack a scope.
+        #: Streams for which the token may lack a scope, with the scopes they need.
         self._doubtful: dict[str, tuple[str, ...]] = {}
 
     def reason(
