@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import logging
 
-#: Skipped parts of one stream that are listed one by one.
+#: The most skipped parts of one stream that are listed one by one.
 MAX_LISTED = 20
 
 
@@ -77,10 +77,10 @@ class Results:
     def failed(self) -> dict[str, str]:
         """Streams of which no part could be read, with the first reason.
 
-        What a plan or a server lacks is not a failure. A project that is gone (404) is
-        one: Sentry answers the same for what it hides, so a stream that is denied like
-        that in every run would stay empty unnoticed. A project that was deleted during
-        the run is not listed by the next one.
+        A feature that the plan or the server lacks is not a failure. A project that is
+        gone (404) is one: Sentry sends the same response for what it hides, so a stream
+        that is denied in this way would stay empty in every run without notice. A
+        project that was deleted during the run is not listed in the next one.
         """
         reasons = dict(self._unexpected)
         for item in self.skipped:
