@@ -1,8 +1,8 @@
-"""Whatever happens, and wherever runs break off, every record arrives.
+"""Property tests: every record arrives, whatever happens and wherever runs stop.
 
-Hypothesis makes up histories of a Sentry: events that come late and out of order, ties,
-issues that are resolved, projects that are renamed; between these, runs of the tap that
-are killed and resumed. `HYPOTHESIS_PROFILE=long` tries many more.
+Hypothesis generates histories of a Sentry server: events that arrive late and out of
+order, ties, issues that are resolved, projects that are renamed; in between, runs of
+the tap that are killed and resumed. `HYPOTHESIS_PROFILE=long` tries many more.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ STREAMS = ("project_issues", *SCANNED, *COUNTS)
 
 @dataclass(frozen=True)
 class Events:
-    """Some events of one instant arrive, so many seconds after it."""
+    """Events with the same date arrive, `late` seconds after it."""
 
     project: int
     issue: int | None
@@ -67,7 +67,7 @@ class Events:
 
 @dataclass(frozen=True)
 class Report:
-    """A user's report arrives."""
+    """A user's feedback arrives."""
 
     project: int
     late: float
@@ -90,31 +90,31 @@ class Rename:
 
 @dataclass(frozen=True)
 class Pause:
-    """Time goes by."""
+    """Time passes."""
 
     seconds: int
 
 
 @dataclass(frozen=True)
 class Run:
-    """The tap runs, and is killed when it has asked or written so much."""
+    """The tap runs, and is killed after a number of requests or written lines."""
 
     requests: int | None = None
     lines: int | None = None
-    #: Whether it could say goodbye: the last STATE of a run that fails.
+    #: Whether a run that stops writes its final STATE, as one that fails does.
     is_told: bool = False
-    #: What arrives while it runs, after so many requests.
+    #: Events that arrive during the run, each after a number of requests.
     meanwhile: tuple[tuple[int, Events], ...] = ()
     streams: frozenset[str] = frozenset(STREAMS)
-    #: Whether STATE is merged into the former one, as Meltano can do.
+    #: Whether STATE is merged into the previous one, as Meltano can do.
     is_merged: bool = False
-    #: `issue_refresh`.
+    #: The setting `issue_refresh`.
     refresh: str = "1d"
-    #: How much is written between STATE lines; 0 means that each page has one.
+    #: The `STATE_SHARE` of the run; 0 means a STATE line after every page.
     share: int = 40
 
 
-#: Seconds that events are late; the last four are not required to arrive.
+#: Seconds by which events are late; the tap may miss those of `OUT_OF_TIME`.
 IN_TIME = (0, 0.4, 1, 1, 61.3, 61.3, 900, 1800, 3000, 3540, -0.7, -1800)
 OUT_OF_TIME = (7200.5, 100_000, -5_000, -200_000_000, 210_000_000)
 EVENTS = st.builds(
@@ -125,7 +125,7 @@ EVENTS = st.builds(
     number=st.sampled_from((1, 1, 2, 3, 5)),
     entries=st.integers(0, 2),
 )
-#: What is there before the first run: nothing of it is late.
+#: Events that exist before the first run; all of them arrived in time.
 PAST = st.builds(
     Events,
     project=st.sampled_from((0, 0, 0, 1, 2)),
@@ -159,13 +159,13 @@ RUNS = st.builds(
     refresh=st.sampled_from(("1d", "0s", "2h")),
     share=st.sampled_from((0, 0, 1, 40)),
 )
-#: What happens, how much time goes by, then a run.
+#: Changes on the server, a pause, then a run.
 CHAPTERS = st.tuples(st.lists(HAPPENINGS, max_size=6), PAUSES, RUNS)
 
 
 @dataclass(frozen=True)
 class History:
-    """What there was at first, and what happened then, on a kind of server."""
+    """The past and the chapters of a server, and the settings of its runs."""
 
     flavour: str
     resolution: str
@@ -178,7 +178,7 @@ HISTORIES = st.sampled_from(sorted(FLAVOURS)).flatmap(
     lambda flavour: st.builds(
         History,
         flavour=st.just(flavour),
-        # Sentry 9 keeps hours for a week, which a long history leaves behind.
+        # Sentry 9 keeps hourly counts for a week, and a history can be longer.
         resolution=st.sampled_from(
             ("1d",) if flavour == "self-hosted-9" else ("1d", "1h")
         ),
@@ -190,7 +190,7 @@ HISTORIES = st.sampled_from(sorted(FLAVOURS)).flatmap(
 
 
 class UnansweredError(Exception):
-    """The run is killed while it waits for an answer."""
+    """The run is killed while it waits for a response."""
 
 
 class Killed(BaseException):
@@ -198,7 +198,7 @@ class Killed(BaseException):
 
 
 class Stdout(io.TextIOWrapper):
-    """Where lines are counted; there may be an end to it."""
+    """Stdout that kills the run after `most` lines, if that is given."""
 
     def __init__(self, most):
         self.caught = Caught(most)
@@ -206,7 +206,7 @@ class Stdout(io.TextIOWrapper):
 
 
 class Caught(io.BytesIO):
-    """Keeps so many lines, and kills who writes more."""
+    """Collects lines, and kills the run once there are `most` of them."""
 
     def __init__(self, most):
         super().__init__()
@@ -234,22 +234,22 @@ def instant(text):
 
 @dataclass
 class Story:
-    """A server, what was read of it so far, and the state that is left."""
+    """A server, the records read from it so far, and the state of the last run."""
 
     flavour: str
     resolution: str = "1d"
     concurrency: int = 1
     now: datetime = NOW
     state: dict[str, Any] = field(default_factory=dict)
-    #: Of each stream: what was written by now, the last of each key.
+    #: For each stream: the last record written for each key.
     written: dict[str, dict[tuple[Any, ...], Any]] = field(
         default_factory=lambda: defaultdict(dict)
     )
-    #: Keys that were written before a STATE, with the upper bound of the run.
+    #: For each stream: keys that a STATE followed, with the upper bound of the run.
     acknowledged: dict[str, dict[tuple[Any, ...], datetime]] = field(
         default_factory=lambda: defaultdict(dict)
     )
-    #: Events that came later than `lookback`.
+    #: Events whose date is `lookback` or more away from their arrival.
     excused: dict[str, Any] = field(default_factory=dict)
     twice: Counter[str] = field(default_factory=Counter)
     runs: int = 0
@@ -271,7 +271,7 @@ class Story:
         self.issues: dict[tuple[int, int], Any] = {}
         self.numbers = count(1)
 
-    # What happens ---------------------------------------------------------------------
+    # Changes on the server ------------------------------------------------------------
 
     def happens(self, step):
         match step:
@@ -300,7 +300,7 @@ class Story:
                 self.run(step)
 
     def issue(self, project, number):
-        """An issue; it has an event as soon as there is one, as real ones have."""
+        """Return an issue; a new one has an event from the start, as real ones do."""
         if (project, number) not in self.issues:
             slug = self.projects[project].slug
             issue = self.sentry.add_issue(slug, f"Error: {number} of {slug}")
@@ -315,19 +315,19 @@ class Story:
         entries = Entries([{"type": "message", "data": {"n": n}} for n in "ab"])
         entries.rows = entries.rows[: step.entries]
         for _ in range(step.number):
-            # What was there before the first run came in time.
+            # Events from before the first run arrived in time.
             received = self.now if self.runs else min(date, self.now)
             added = self.sentry.add_event(
                 slug, issue, date, received=received, entries=entries
             )
-            # Of servers that order by arrival, the same holds for dates ahead of it.
+            # On servers that order by arrival, events dated ahead may be missed too.
             if self.runs and abs(step.late) >= LOOKBACK.total_seconds():
                 self.excused[added.id] = added
 
     # Runs -----------------------------------------------------------------------------
 
     def run(self, step):
-        """One run as `step` wants it; what it wrote and left counts."""
+        """Run the tap as `step` describes, check its output and keep its state."""
         self.runs += 1
         former = copy.deepcopy(self.state)
         output = self.output(step)
@@ -341,7 +341,7 @@ class Story:
         return output
 
     def output(self, step):
-        """Run the tap, with an end to its answers or to its output."""
+        """Run the tap with the limits of `step` on its requests and its output."""
         config = {
             "auth_token": TOKEN,
             "start_date": START.isoformat(),
@@ -357,7 +357,7 @@ class Story:
             patch.setattr(self.sentry, "answer", self.limited(step))
             patch.setattr("tap_sentry.sync.writer.STATE_SHARE", step.share)
             patch.setattr(sys, "stdout", stdout)
-            # They are for a process that ends with the run.
+            # Both are meant for a process that ends with the run.
             patch.setattr("gc.freeze", lambda: None)
             patch.setattr("signal.signal", lambda *_: None)
             tap = TapSentry(
@@ -378,7 +378,7 @@ class Story:
         return Output([json.loads(line) for line in lines], code)
 
     def limited(self, step):
-        """The simulator's answers, up to the number of requests of a run."""
+        """Return the simulator's `answer`, limited to the requests of the run."""
         answer, asked, due = self.sentry.answer, count(1), list(step.meanwhile)
 
         def limited(method, url, headers):
@@ -392,7 +392,7 @@ class Story:
         return limited
 
     def keep(self, output):
-        """Take note of the records, and of those that a STATE followed."""
+        """Keep the records, and the keys of those that a STATE followed."""
         keys = schemas(output)
         fresh = []
         for message in output.messages:
@@ -406,10 +406,10 @@ class Story:
                     self.acknowledged[stream][key] = self.now
                 fresh.clear()
 
-    # What must hold -------------------------------------------------------------------
+    # Checks ---------------------------------------------------------------------------
 
     def check_states(self, former, output):
-        """No bookmark is ahead of the clock or moves backwards."""
+        """Check that no bookmark is ahead of the clock or moves backwards."""
         previous = bookmarks(former)
         for message in output.messages:
             if message["type"] == "STATE":
@@ -420,9 +420,9 @@ class Story:
                 previous = present
 
     def check_twice(self, former, output):
-        """Of what a STATE has acknowledged, little is written again.
+        """Check that few records are written again after a STATE.
 
-        Two pages of each project, and what ties with the date where a scan goes on.
+        Two pages of each project may be, and ties with the date where a scan resumes.
         """
         keys = schemas(output)
         again = defaultdict(set)
@@ -437,12 +437,12 @@ class Story:
                     again[place].add(key[:3])
         for (stream, _), rows in again.items():
             self.twice[stream] = max(self.twice[stream], len(rows))
-            # The lists of GlitchTip have opaque cursors: one is read again.
+            # GlitchTip's cursors are opaque: an interrupted list is read again.
             if self.flavour != "glitchtip":
                 assert len(rows) <= 2 * PAGE, (stream, rows)
 
     def check_all(self):
-        """The union of all output is what the server has."""
+        """Check that the union of all output is what the server has."""
         for stream in STREAMS:
             window: dict[str, Any] = {"start": START, "end": self.now}
             if stream in COUNTS:
@@ -474,13 +474,13 @@ class Story:
 
 
 def is_needless(entry, known, date):
-    """Whether a record of this date need not be written again.
+    """Return whether a record of this date need not be written again.
 
-    `known` is the upper bound of the run that had written it before.
+    `known` is the upper bound of the run that wrote it before.
     """
     if not entry.get("scan"):
         if "bookmark" not in entry or known > instant(entry["bookmark"]):
-            # Of a scan that should be remembered.
+            # The scan that wrote it is not complete and should be in the state.
             return True
         return date < instant(entry["bookmark"]) - LOOKBACK
     (scan,) = entry["scan"]
@@ -489,15 +489,15 @@ def is_needless(entry, known, date):
         microsecond=0
     ):
         return False
-    # What the scan had not come to by then is in its own lookback, or was written by
-    # the scan before it, in the same run.
+    # A record that the scan had not reached lies in its lookback, or was written by
+    # the previous scan of the same run.
     finished = instant(entry["bookmark"]) if "bookmark" in entry else None
     is_overlap = finished is not None and date < finished
     return known >= end and date < end - LOOKBACK and not is_overlap
 
 
 def schemas(output):
-    """The names of the keys of each stream."""
+    """Return the key columns of each stream."""
     return {
         message["stream"]: message["key_properties"]
         for message in output.messages
@@ -506,13 +506,13 @@ def schemas(output):
 
 
 def entry_of(state, stream, key):
-    """The entry of a project in a state."""
+    """Return the entry of a project in a state."""
     streams = state.get("bookmarks", {})
     return streams.get(stream, {}).get("by_id", {}).get(key) or {}
 
 
 def bookmarks(state):
-    """All dates that a state promises."""
+    """Return all bookmarks of a state, by stream, id and name."""
     return {
         (stream, key, name): instant(value)
         for stream, found in state.get("bookmarks", {}).items()
@@ -524,7 +524,7 @@ def bookmarks(state):
 
 @pytest.fixture(scope="module", autouse=True)
 def _quiet():
-    """Thousands of runs have much to say."""
+    """Disable logging: thousands of runs would write too much."""
     logging.disable(logging.CRITICAL)
     yield
     logging.disable(logging.NOTSET)
@@ -532,7 +532,7 @@ def _quiet():
 
 @pytest.fixture(scope="module")
 def figures():
-    """What was found over all histories; printed at the end (`pytest -s`)."""
+    """Collect figures over all histories and print them at the end (`pytest -s`)."""
     found: Counter[str] = Counter()
     yield found
     sys.stderr.write(f"\nhistories: {dict(sorted(found.items()))}\n")
@@ -543,7 +543,7 @@ def figures():
     deadline=None,
     derandomize=not IS_LONG,
     suppress_health_check=list(HealthCheck),
-    # To shrink a history takes minutes.
+    # Shrinking a history takes minutes.
     phases=set(Phase) if IS_LONG else {Phase.explicit, Phase.generate},
 )
 @given(history=HISTORIES)
