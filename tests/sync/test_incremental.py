@@ -1,4 +1,4 @@
-"""Runs that follow each other: what they read, what they leave, what they say."""
+"""Consecutive runs: what they read, the state they leave and what they log."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.sentry.data import Builder, Event, Feedback, generated
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
-#: Each incremental stream, and the column of its dates.
+#: The streams that resume within a project, each with its date column.
 SCANNED = {
     "project_events": "dateCreated",
     "project_event_entries": "dateCreated",
@@ -36,7 +36,7 @@ COUNTS = ("organization_event_counts", "team_event_counts", "project_event_count
 INCREMENTAL = ("project_issues", *SCANNED, *COUNTS)
 EVENTS = [stream for stream in SCANNED if "event" in stream]
 FLAVOURS = ["saas", "self-hosted-24", "self-hosted-9", "glitchtip"]
-#: Servers whose list of a project's events knows no dates.
+#: Servers that ignore dates in the list of a project's events.
 UNDATED = FLAVOURS[1:]
 
 PROJECT_EVENTS = r"projects/[^/]+/[^/]+/events/"
@@ -66,9 +66,9 @@ class Clock:
 
 @pytest.fixture(autouse=True)
 def _many_runs_in_a_process(monkeypatch):
-    """What is for a process that ends with its run is left out.
+    """Disable what is meant for a process that ends with its run.
 
-    To keep what hundreds of slices log would take longer than to read them.
+    Keeping the log lines of hundreds of contexts would take longer than reading them.
     """
     monkeypatch.setattr("gc.freeze", lambda: None)
     monkeypatch.setattr("signal.signal", lambda *_: None)
@@ -100,7 +100,7 @@ def serve(clock):
 
 @pytest.fixture
 def small(serve):
-    """A server with one organization and so many empty projects."""
+    """Start a server with one organization and a number of empty projects."""
 
     def small(flavour="saas", projects=1, page_size=2):
         build = Builder(NOW, seed=3, kilobytes=0.1)
@@ -114,7 +114,7 @@ def small(serve):
 
 
 def tap(*streams, state=None, catalog=None, **settings):
-    """One run of the tap."""
+    """Run the tap once."""
     config = {"auth_token": TOKEN, **settings}
     return run(config, catalog or catalog_of(*streams), state)
 
@@ -124,7 +124,7 @@ def states(output):
 
 
 def tidy(state):
-    """A state without its nulls, as the tap takes it over."""
+    """Return a state without its nulls, as the tap loads it."""
     if not isinstance(state, dict):
         return state
     return {name: tidy(value) for name, value in state.items() if value is not None}
@@ -135,7 +135,7 @@ def entries(state, stream):
 
 
 def bookmarks(state):
-    """The bookmarks of all streams, without those of counts."""
+    """Return the bookmarks of all streams except the event counts."""
     return {
         entry["bookmark"]
         for stream, found in state["bookmarks"].items()
@@ -154,7 +154,7 @@ def read(*outputs, stream):
 
 
 def fill(sentry, dates, project="shop-0", issue=None):
-    """Events at these dates, of one issue."""
+    """Add an event of one issue at each of these dates."""
     issue = issue or sentry.add_issue(project, "Error: one")
     return [sentry.add_event(project, issue, date, received=date) for date in dates]
 
@@ -196,7 +196,7 @@ def test_the_bound_stands_still_while_the_clock_goes_on(clock, serve):
 
     assert clock.now > NOW + HOUR
     assert {asked["end"] for asked in sentry.asked(ISSUES)} == {text(NOW)}
-    # Lists go on from an earlier end where a page ends inside a second.
+    # After a page that ends within a second, a list continues from an earlier `end`.
     assert max(asked["end"] for asked in sentry.asked(PROJECT_EVENTS)) == text(NOW)
     assert max(asked["end"] for asked in sentry.asked(ISSUE_EVENTS)) == text(NOW)
     assert bookmarks(output.state) == {text(NOW)}
@@ -224,7 +224,7 @@ def test_a_report_without_a_state_leaves_none(serve):
 
 @pytest.mark.parametrize("streams", [("organizations",), ("projects", *INCREMENTAL)])
 def test_the_state_is_the_last_line_whatever_was_read(streams, serve):
-    """Targets made after Singer's template drop a state that a record follows."""
+    """The last line is a STATE: Singer's target template drops one before a record."""
     serve()
     former = tap(*INCREMENTAL).state
 
@@ -275,7 +275,7 @@ def test_the_bookmark_is_the_bound_of_the_complete_scan(flavour, serve):
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
 def test_wrong_dates_do_not_move_the_bookmark(flavour, clock, small):
-    """Clients with wrong clocks: 2020 and 2031."""
+    """Events that a wrong clock dates 2020 or 2031 do not move the bookmark."""
     sentry = small(flavour)
     issue = sentry.add_issue("shop-0", "Error: one")
     for year in (2020, 2026, 2031):
@@ -296,7 +296,7 @@ def test_wrong_dates_do_not_move_the_bookmark(flavour, clock, small):
 
 @pytest.mark.parametrize("stream", ["project_events", "issue_events"])
 def test_a_scan_that_sentry_has_forgotten_the_rest_of_does_not_stay(stream, small):
-    """It fails, and always will, where all of a window is older than it keeps."""
+    """A scan whose rest is older than Sentry keeps would always fail; it is dropped."""
     sentry = small()
     issue = sentry.add_issue("shop-0", "Error: one")
     fill(sentry, [NOW - n * DAY for n in (1, 40, 85)], issue=issue)
@@ -381,7 +381,7 @@ def test_a_second_run_with_nothing_new_asks_once_for_each_project_and_stream(
     most = defaultdict(lambda: 1)
     # Two streams read the events of a project.
     most["events"] = 2
-    # The issues of all projects have one path; so have the counts of all teams.
+    # The issues of all projects share one path, and so do the counts of all teams.
     for organization in sentry.organizations:
         slug = organization.slug
         most[f"organizations/{slug}/issues/"] = len(organization.projects)
@@ -416,7 +416,7 @@ def test_bodies_beyond_the_lookback_are_not_written_again(flavour, clock, serve)
 
 @pytest.fixture(params=FLAVOURS)
 def resolved(request, clock, small):
-    """An issue whose events are old was read, and was resolved ten minutes later."""
+    """Read an issue with old events, resolve it ten minutes later; return the state."""
     sentry = small(request.param)
     issue = sentry.add_issue("shop-0", "Error: one")
     fill(sentry, [NOW - 9 * DAY, NOW - 8 * DAY], issue=issue)
@@ -471,7 +471,7 @@ def test_a_sweep_that_was_cut_short_is_made_again(clock, small):
 
 
 def test_a_sweep_that_missed_a_project_is_made_again(clock, small):
-    """A change of status would be overlooked for another day."""
+    """A sweep that missed a project is repeated in the next run, not a day later."""
     sentry = small(projects=3)
     for number in range(3):
         fill(sentry, [NOW - 9 * DAY], f"shop-{number}")
@@ -527,7 +527,7 @@ def test_last_seen_does_not_leave_out_an_issue_with_newer_events(flavour, clock,
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
 def test_issues_of_a_past_window_are_found_below_newer_ones(flavour, small):
-    """Old servers list all issues: the first pages can be too new altogether."""
+    """Old servers list all issues, so whole pages may be newer than the window."""
     sentry = small(flavour)
     for number in range(8):
         issue = sentry.add_issue("shop-0", f"Error: {number}")
@@ -546,7 +546,7 @@ def test_issues_of_a_past_window_are_found_below_newer_ones(flavour, small):
 def test_an_issue_that_moves_up_while_the_list_is_read_is_not_lost(
     flavour, clock, small
 ):
-    """A new event takes an issue from a page to come to one that is read already."""
+    """An issue that a new event moves up to a page already read is not lost."""
     sentry = small(flavour)
     for number in range(6):
         issue = sentry.add_issue("shop-0", f"Error: {number}")
@@ -591,7 +591,7 @@ def test_the_newest_two_buckets_are_read_again(
 
     floor = NOW.replace(minute=0, second=0, hour=0 if bucket == DAY else NOW.hour)
     for stream in COUNTS:
-        # Old servers count only generated events of teams.
+        # Old servers count only `generated` events for teams.
         stat = second.records(stream)[0]["stat"]
         assert set(stamps(second, stream, stat)) == {text(floor - bucket), text(floor)}
     changed = [
@@ -654,7 +654,7 @@ def test_a_long_window_of_counts_is_cut(serve):
 @pytest.mark.parametrize("flavour", UNDATED)
 @pytest.mark.parametrize("stream", ["project_events", "project_event_entries"])
 def test_a_list_without_dates_is_read_just_as_far_as_needed(flavour, stream, small):
-    """Two pages of the window, and one that is older altogether."""
+    """Two pages of the window are read, and one page that is older than the window."""
     sentry = small(flavour)
     dates = [NOW - n * HOUR for n in range(1, 21)]
     fill(sentry, dates)
@@ -676,13 +676,13 @@ def test_a_past_window_is_read_from_the_top_to_its_end(flavour, stream, small):
     output = tap(stream, start_date=text(start), end_date=text(end), concurrency=1)
 
     assert read(output, stream=stream) == sentry.truth(stream, start, end)
-    # Rows 1 to 9 are newer or within; a page of rows 9 and 10, and one that is older.
+    # Rows 1 to 9, newer than the window or in it, take five pages; one more is older.
     assert len(sentry.asked(PROJECT_EVENTS)) == 6
 
 
 @pytest.mark.parametrize("flavour", UNDATED)
 def test_older_rows_that_came_late_are_not_the_end(flavour, small):
-    """GlitchTip orders by arrival: whole pages can hold what only came late."""
+    """GlitchTip orders by arrival, so a page of old rows that came late is no end."""
     sentry = small(flavour)
     issue = sentry.add_issue("shop-0", "Error: one")
     for number in range(1, 9):
@@ -768,7 +768,7 @@ def test_a_catalog_can_force_full_tables(clock, serve):
 
 @pytest.mark.parametrize("stream", ["project_feedback", "project_events"])
 def test_a_cursor_that_is_refused_is_not_used_again(stream, small):
-    """The list is read from its top: else the project would be left out for good."""
+    """After a rejected cursor, a list is read from its top, not skipped for good."""
     sentry = small()
     fill(sentry, [NOW - n * DAY for n in (1, 2, 3)])
     scan = Scan(
@@ -790,7 +790,7 @@ def test_a_cursor_that_is_refused_is_not_used_again(stream, small):
 
 
 def test_a_catalog_can_call_every_stream_incremental(serve):
-    """As `"*": {replication-method: INCREMENTAL}` of Meltano does."""
+    """Meltano's `"*": {replication-method: INCREMENTAL}` works for every stream."""
     sentry = serve()
     catalog = catalog_of()
     for entry in catalog["streams"]:
@@ -931,12 +931,12 @@ def test_an_empty_state_file_is_a_first_run(content, serve, tmp_path):
 
 @pytest.fixture
 def unhurried(monkeypatch):
-    """STATE lines go by bytes alone, also on a slow machine."""
+    """Make STATE lines due by bytes alone, also on a slow machine."""
     monkeypatch.setattr("tap_sentry.sync.writer.STATE_SECONDS", 1e9)
 
 
 def lines(output):
-    """The messages as they are written."""
+    """Return the messages as lines of JSON."""
     return [
         json.dumps(message, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
         for message in output.messages
@@ -944,7 +944,7 @@ def lines(output):
 
 
 def test_a_state_is_due_after_each_page(monkeypatch, small):
-    """With a share of nothing, each page is followed by how far it came."""
+    """With a `STATE_SHARE` of 0, a STATE follows each page and records its progress."""
     monkeypatch.setattr("tap_sentry.sync.writer.STATE_SHARE", 0)
     sentry = small()
     fill(sentry, [NOW - n * HOUR for n in range(1, 10)])
@@ -975,8 +975,8 @@ def test_state_lines_are_far_apart(serve):
     ]
     at = [index for index, (kind, _) in enumerate(sizes) if kind == "STATE"]
     assert len(at) > 5
-    # The last is written whatever there was to say. Sentry's own blanks in rows, which
-    # count for the tap, do not count here.
+    # The last STATE is always written. The tap's count includes the whitespace that
+    # Sentry sends in rows; this one does not.
     for first, second in list(pairwise(at))[:-1]:
         between = sum(size for _, size in sizes[first + 1 : second])
         assert between >= 36 * sizes[first][1]
@@ -984,7 +984,7 @@ def test_state_lines_are_far_apart(serve):
 
 @pytest.mark.usefixtures("unhurried")
 def test_the_state_grows_with_the_projects_and_with_nothing_else():
-    """Linear in bytes; in time too, which is compared with a wide margin."""
+    """STATE bytes and run time grow linearly; the time is given a wide margin."""
     found = {}
     for number in (100, 300, 1000):
         organizations = generated(
@@ -1056,7 +1056,7 @@ def test_identical_runs_have_identical_output(flavour, serve):
 
 
 def test_a_start_that_is_moved_back_is_said_once(serve, caplog):
-    """The state wins; the line names the streams."""
+    """The state wins over an earlier start, and one log line names the streams."""
     caplog.set_level(logging.INFO)
     serve("saas")
     state = tap("project_events", "organization_event_counts", start_date="10d").state
@@ -1079,7 +1079,7 @@ def test_a_start_that_is_moved_back_is_said_once(serve, caplog):
 
 @pytest.mark.parametrize("start", [{}, {"start_date": "10d"}, {"start_date": "5d"}])
 def test_a_start_that_is_not_moved_back_is_not_mentioned(serve, caplog, start):
-    """Nor is any, where the state does not say when the first sync began."""
+    """No line is logged, even if the state lacks the date of the first sync."""
     caplog.set_level(logging.INFO)
     serve("saas")
     state = tap("project_events", start_date="10d").state
@@ -1091,7 +1091,7 @@ def test_a_start_that_is_not_moved_back_is_not_mentioned(serve, caplog, start):
 
 
 def test_a_stream_without_its_entry_is_read_from_the_new_start(serve):
-    """As the README says, and no other stream with it."""
+    """A stream without its entry is read from the new start, as the README says."""
     sentry = serve("saas")
     state = tap("project_events", "project_feedback", start_date="10d").state
     del state["bookmarks"]["project_events"]
@@ -1106,7 +1106,7 @@ def test_a_stream_without_its_entry_is_read_from_the_new_start(serve):
 
 @pytest.mark.parametrize("body", [{"detail": "Welcome to the proxy"}, None])
 def test_a_list_that_looks_missing_keeps_its_bookmark(serve, body):
-    """It may have been a proxy: a later run reads all of it."""
+    """A later run reads all of a list that looked missing: it may have been a proxy."""
     sentry = serve("saas")
     for path in ("organizations/.*/issues/.*/events/", "issues/.*/events/"):
         sentry.fault(
