@@ -1,7 +1,7 @@
-"""The real command, killed at random moments and resumed, loses nothing.
+"""The real command loses nothing when it is killed at random and resumed.
 
-Each run resumes with the last STATE line of its own output; what all of them wrote goes
-into files by way of target-jsonl, and is compared with one run that was left alone.
+Each run resumes from the last STATE line written before it. target-jsonl loads what all
+runs wrote into files, which are compared with those of one uninterrupted run.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.end_to_end
 
 ROOT = Path(__file__).parents[2]
 KILLS = 20 if IS_SOAK else 7
-#: What the command ends with.
+#: The exit code of the command after each signal.
 CODES = {
     None: 0,
     signal.SIGKILL: -signal.SIGKILL,
@@ -59,7 +59,7 @@ STREAMS = (
 
 @pytest.fixture(scope="module")
 def target():
-    """The command of target-jsonl."""
+    """Return the path of the target-jsonl command."""
     path = Path(
         os.environ.get("TARGET_JSONL") or ROOT / ".venv-target" / "bin" / "target-jsonl"
     )
@@ -74,7 +74,7 @@ def target():
 
 @pytest.fixture(scope="module")
 def sentry():
-    """A Sentry whose newest events are older than the lookback."""
+    """Serve a Sentry whose newest events are older than the lookback."""
     organizations = generated(
         organizations=1,
         teams=1,
@@ -93,7 +93,7 @@ def sentry():
 class Run:
     """What one process wrote, and how it ended."""
 
-    #: The whole lines; a kill can cut the last.
+    #: The complete lines; a kill can cut the last one.
     lines: list[bytes]
     code: int
     log: str
@@ -109,7 +109,7 @@ class Run:
         return states[-1] if states else None
 
     def rows(self):
-        """Stream, key and record of each row, and whether a STATE followed it."""
+        """Yield stream, key and record of each row, and whether a STATE followed it."""
         names = {
             message["stream"]: message["key_properties"]
             for message in self.messages
@@ -126,7 +126,7 @@ class Run:
 
 @pytest.fixture
 def tap(sentry, tmp_path):
-    """Run the command; it gets a signal after so many requests or written bytes."""
+    """Run the command, and send it a signal after a number of requests or bytes."""
     numbers = count(1)
 
     def tap(*streams, state=None, kill=None, after=None, size=None):
@@ -176,7 +176,7 @@ def tap(sentry, tmp_path):
 
 @pytest.fixture
 def load(target, tmp_path):
-    """Load lines into files; gives the rows of each stream."""
+    """Load lines into files, and return the rows of each stream."""
 
     def load(name, lines):
         folder = tmp_path / name
@@ -200,7 +200,7 @@ def load(target, tmp_path):
 
 
 def by_key(run, rows):
-    """The rows of each stream by their keys, the last of each."""
+    """Return the rows of each stream by key, the last of each."""
     names = {
         message["stream"]: message["key_properties"]
         for message in run.messages
@@ -213,7 +213,7 @@ def by_key(run, rows):
 
 
 def written_again(run, acknowledged):
-    """Rows of each stream and project that a STATE of a former run had followed."""
+    """Count the rows of each stream and project that a former STATE had followed."""
     again = defaultdict(set)
     for stream, key, record, _ in run.rows():
         if stream in SCANNED and key in acknowledged[stream]:
@@ -234,20 +234,20 @@ def test_killed_many_times_nothing_is_lost(sentry, tap, load):
     size = sum(map(len, clean.lines))
     for number in range(KILLS + 1):
         kill = (signal.SIGKILL, signal.SIGTERM)[number % 2] if number < KILLS else None
-        # All kills together are to come not quite as far as the clean run; one in five
-        # comes while there is little to write yet.
+        # Together the killed runs write somewhat less than the clean run. One kill in
+        # five comes early, while little has been written.
         moment = (
             {"size": chance.randint(1, 3 * size // (2 * KILLS))}
             if number % 5
             else {"after": chance.randint(1, 40)}
         )
         run = tap(*STREAMS, state=state, kill=kill, **moment)
-        # On a slow machine a run can be over before it is killed.
+        # On a slow machine a run can end before it is killed.
         assert run.code in {CODES[kill], 0}, (number, run.log)
         killed += run.code != 0
         again = written_again(run, acknowledged)
         twice.update(again)
-        # Two pages of each project; dates are random, so no ties to speak of.
+        # At most two pages of each project; with random dates, ties are rare.
         assert all(rows <= 2 * PAGE for rows in again.values()), (number, again)
         for stream, key, _, is_acknowledged in run.rows():
             if is_acknowledged:
@@ -295,7 +295,7 @@ def test_a_signal_ends_with_a_state_that_fits_the_rows(kill, sentry, tap):
             assert len(dates) == len(kept)
         elif entry:
             reached = datetime.fromisoformat(entry["scan"][0]["at"])
-            # All down to there is written; less than a page lies below.
+            # Everything down to that date is written, and less than a page below it.
             newer = [e for e in kept if e.created >= reached + timedelta(seconds=1)]
             assert sum(date > reached for date in dates) >= len(newer)
             assert sum(date < reached for date in dates) < PAGE
