@@ -1,4 +1,4 @@
-"""The state by itself: what a run plans from it, and what it leaves in it."""
+"""The state alone: what a run plans from it, and what it writes to it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LOGGER = logging.getLogger("tap-sentry")
 
 
 def at(hour, minute=0, second=0, micro=0, day=20):
-    """An instant of 2026-11-20, or of another day of that month."""
+    """Return an instant of 2026-11-20, or of another day of that month."""
     return datetime(2026, 11, day, hour, minute, second, micro, tzinfo=UTC)
 
 
@@ -34,7 +34,7 @@ def windows(entry, **bounds):
 
 
 def merged(new, former):
-    """What Meltano 4.4 makes of a state and a former one, key by key."""
+    """Merge a state into a former one key by key, as Meltano 4.4 does."""
     for key, value in new.items():
         if isinstance(value, dict):
             merged(value, former.setdefault(key, {}))
@@ -44,7 +44,7 @@ def merged(new, former):
 
 
 class Book(Bookmarks):
-    """The bookmarks of one state, which counts its changes."""
+    """The bookmarks of one state, with a count of their changes."""
 
     def __init__(self, bookmarks=None):
         self.all = {} if bookmarks is None else bookmarks
@@ -59,7 +59,7 @@ class Book(Bookmarks):
 
 
 def entry_with(scan, **values):
-    """An entry with a running scan, as the state has it."""
+    """Return an entry with a running scan, as the state keeps it."""
     book = Book({"events": {"by_id": {"1": values}}})
     book.progress("events", "1", scan)
     return json.loads(json.dumps(book.entry("events", "1")))
@@ -124,7 +124,7 @@ def test_an_interrupted_scan_that_ends_with_the_run_is_all_there_is_to_read():
 
 @pytest.mark.parametrize("bookmark", [at(9), at(10)])
 def test_a_scan_that_ends_at_or_before_the_bookmark_is_over(bookmark):
-    """Such as one that came back because Meltano merges states."""
+    """A scan that came back because Meltano merges states is not read again."""
     entry = entry_with(Scan(Window(at(0), at(9)), at=at(2)), bookmark=text(bookmark))
 
     assert planned(entry) == [Scan(Window(bookmark - HOUR, at(12)))]
@@ -148,14 +148,14 @@ def test_a_scan_that_began_before_the_start_date_is_cut_at_it():
 
 
 def test_a_scan_whose_rest_lies_before_the_start_date_is_given_up():
-    """It has come below a start date that moves on, such as `10d`."""
+    """A scan is dropped once a moving start date, such as `10d`, has overtaken it."""
     scan = Scan(Window(at(0), at(9)), at=at(2))
 
     assert planned(entry_with(scan), start=at(4)) == [Scan(Window(at(8), at(12)))]
 
 
 def test_an_issue_whose_rest_lies_before_the_start_date_is_done():
-    """The issues after it are not."""
+    """The issue counts as complete, and the scan continues with the next one."""
     scan = Scan(Window(at(0), at(9)), at=at(2), issue=7)
 
     assert planned(entry_with(scan), start=at(4)) == [
@@ -192,7 +192,7 @@ def test_a_plan_changes_nothing():
     assert entry == former
 
 
-# How far a scan has come --------------------------------------------------------------
+# Progress of a scan -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ def test_a_plan_changes_nothing():
     ],
 )
 def test_a_scan_goes_on_one_second_above_the_oldest_date(reached, end):
-    """So ties of one second are read twice rather than lost; never past the window."""
+    """Ties of one second are read twice rather than lost; the window is the limit."""
     assert Scan(Window(at(0), at(9)), at=reached).end == end
 
 
@@ -247,7 +247,7 @@ def test_an_opaque_cursor_means_from_the_top(cursor):
     assert scan.resumable(cursor) == Scan(Window(at(0), at(9)), issue=7)
 
 
-# What is kept -------------------------------------------------------------------------
+# Writing bookmarks --------------------------------------------------------------------
 
 
 def test_the_end_of_a_complete_scan_is_the_bookmark():
@@ -275,7 +275,7 @@ def test_a_running_scan_leaves_the_bookmark_as_it_is():
 
 
 def test_null_is_written_over_an_ended_scan():
-    """For who merges states: what is only left out would come back."""
+    """An ended scan becomes null: a merge of states would restore one left out."""
     book = Book()
     scan = Scan(Window(at(0), at(9)), at=at(5))
     book.progress("events", "1", scan)
@@ -305,7 +305,7 @@ SCANS = [
 @pytest.mark.parametrize("former", SCANS)
 @pytest.mark.parametrize("later", SCANS)
 def test_a_scan_is_not_mixed_with_a_former_one(former, later):
-    """Meltano merges: the place of one issue must not become that of another."""
+    """Meltano's merge does not mix the position in one issue with that in another."""
     before, after = Book(), Book()
     before.progress("events", "1", former)
     after.progress("events", "1", later)
@@ -316,7 +316,7 @@ def test_a_scan_is_not_mixed_with_a_former_one(former, later):
 
 
 def test_a_scan_can_follow_the_null_over_a_former_one():
-    """Meltano's merge fails where an object has to be merged into null."""
+    """A scan can replace null, though Meltano cannot merge an object into null."""
     book = Book()
     first, second = (Scan(Window(at(0), end), at=at(1)) for end in (at(9), at(11)))
     book.progress("events", "1", first)
@@ -361,7 +361,7 @@ def test_the_state_keeps_when_all_issues_were_read():
 
 
 def test_an_idle_project_takes_at_most_60_bytes():
-    """In a STATE line, for each stream, with ids of 16 digits."""
+    """An idle project with a 16-digit id takes up to 60 bytes a stream in a STATE."""
     sizes = []
     for number in (100, 200):
         book = Book()
@@ -384,12 +384,12 @@ def test_a_project_that_was_busy_is_idle_in_the_next_run():
     assert loaded["events"]["by_id"]["1"] == {"bookmark": text(at(9))}
 
 
-# What is passed in --------------------------------------------------------------------
+# Loading a state ----------------------------------------------------------------------
 
 
 @pytest.fixture
 def loading(caplog):
-    """Load a state; gives what is kept and what was said."""
+    """Load a state; return the bookmarks that are kept and the log messages."""
 
     def loading(state):
         caplog.clear()
