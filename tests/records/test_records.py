@@ -1,4 +1,4 @@
-"""What Sentry sends becomes rows that any loader can store."""
+"""Response bodies become rows that any loader can store."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ SCHEMA = th.PropertiesList(
 
 
 def encoded(row):
-    """The row as it stands in a RECORD message, read again."""
+    """Return the row as read from its RECORD message."""
     return json.loads(msgspec.json.encode(row))
 
 
 def projected(body, renamed=None):
-    """What becomes of the first object of a body."""
+    """Return the row made of the first object of a body."""
     rows = bodies.decode_rows(body.encode())
     return encoded(Projection(SCHEMA, renamed or {})(rows[0]))
 
 
 def column(name, value):
-    """What becomes of one value, given as JSON."""
+    """Return the column made of one value, given as JSON."""
     return projected(f'[{{"{name}": {value}}}]')[name]
 
 
@@ -67,7 +67,7 @@ def column(name, value):
     ],
 )
 def test_texts_are_texts(sent, kept):
-    """Numbers (ids!) keep their digits; objects and arrays become their JSON."""
+    """Numbers, such as ids, keep their digits; objects and arrays become JSON."""
     assert kept == column("text", sent)
 
 
@@ -91,7 +91,7 @@ def test_texts_are_texts(sent, kept):
     ],
 )
 def test_dates_are_dates(sent, kept):
-    """Seconds since 1970 become a date; what is no date becomes null."""
+    """Seconds since 1970 become a date; values that are not dates become null."""
     assert kept == column("date", sent)
 
 
@@ -121,7 +121,7 @@ def test_dates_are_dates(sent, kept):
     ],
 )
 def test_whole_numbers_are_whole(sent, kept):
-    """Sentry sends some counts as text; what is no number becomes null."""
+    """Sentry sends some counts as text; values that are not numbers become null."""
     assert kept == column("whole", sent)
 
 
@@ -145,7 +145,7 @@ def test_numbers_are_finite(sent, kept):
     (row,) = bodies.decode_rows(f'[{{"number": {sent}}}]'.encode())
     projection = Projection(SCHEMA, {})
 
-    # Before it is encoded, which would make null of NaN too.
+    # Checked before encoding, which would also turn NaN into null.
     assert bodies.decode_values(projection(row)) == {"number": kept}
 
 
@@ -164,7 +164,7 @@ def test_numbers_are_finite(sent, kept):
     ],
 )
 def test_flags_are_true_or_false(sent, kept):
-    """Old servers send 0 and 1."""
+    """0 and 1, which old servers send, become booleans; other values become null."""
     assert kept is column("flag", sent)
 
 
@@ -201,7 +201,7 @@ def test_objects_are_objects(sent, kept):
     ],
 )
 def test_arrays_of_objects_hold_objects(sent, kept):
-    """What is no object is wrapped; what is no array becomes its only item."""
+    """Items that are not objects are wrapped; other values become the only item."""
     assert kept == column("objects", sent)
 
 
@@ -219,12 +219,12 @@ def test_arrays_of_objects_hold_objects(sent, kept):
     ],
 )
 def test_arrays_of_texts_hold_texts(sent, kept):
-    """Each item becomes a text; what is no array becomes its only item."""
+    """Each item becomes text; a value that is not an array becomes the only item."""
     assert kept == column("texts", sent)
 
 
 def test_only_declared_columns_are_kept():
-    """What Sentry adds tomorrow does not appear; what it leaves out is left out."""
+    """Undeclared fields are dropped; columns that Sentry does not send are absent."""
     assert projected('[{"id": "1", "new": 5, "text": null}]') == {
         "id": "1",
         "text": None,
@@ -232,7 +232,7 @@ def test_only_declared_columns_are_kept():
 
 
 def test_other_names_of_a_column_are_mapped_to_it():
-    """Servers spell some columns otherwise; names without a column are ignored."""
+    """Other spellings of servers are renamed; names without a column are ignored."""
     renamed = {"event.type": "text", "snake_case": "date", "x": "nowhere"}
     body = '[{"event.type": "error", "snake_case": 0, "x": 1}]'
 
@@ -251,7 +251,7 @@ def test_other_names_of_a_column_are_mapped_to_it():
     ],
 )
 def test_the_schema_tells_the_kind_of_a_column(schema, kind):
-    """Null is no kind; a format is one."""
+    """The kind of a column is its format, or else its type other than null."""
     assert kind == columns.type_name(schema)
 
 
@@ -259,7 +259,7 @@ def test_the_schema_tells_the_kind_of_a_column(schema, kind):
 
 
 def test_a_body_is_decoded_one_level_deep():
-    """Values stay as they were sent, to the byte, until they are needed."""
+    """Values stay the exact bytes that were sent until they are needed."""
     (row,) = bodies.decode_rows(b'[{"a": {"b":  1.50}}]')
 
     assert bytes(row["a"]) == b'{"b":  1.50}'
@@ -269,7 +269,7 @@ def test_a_body_is_decoded_one_level_deep():
 
 @pytest.mark.parametrize("odd", [b"null", b'"text"', b"5", b"[]", b'["\\u0000"]'])
 def test_what_stands_among_objects_and_is_none_costs_no_other(odd):
-    """It is an object without anything, which the tap leaves out and tells of."""
+    """An item that is not an object becomes an empty row; the tap drops and logs it."""
     rows = bodies.decode_rows(b'[{"a": 1}, %s, {"a": 2}]' % odd)
 
     assert [*map(bodies.decode_values, rows)] == [{"a": 1}, {}, {"a": 2}]
@@ -285,21 +285,21 @@ def test_what_stands_among_objects_and_is_none_costs_no_other(odd):
     ],
 )
 def test_a_body_that_is_no_list_of_objects_is_damaged(body):
-    """It has to be asked for again, and never becomes records."""
+    """Such a body raises an error, so that it is requested again and not written."""
     with pytest.raises(DamagedBodyError):
         bodies.decode_rows(body)
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"null", b'"a"', b'{"a": 1'])
 def test_a_body_that_is_no_object_is_damaged(body):
-    """The same for one object."""
+    """A body that should be an object and is not raises `DamagedBodyError`."""
     with pytest.raises(DamagedBodyError):
         bodies.decode_row(body)
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"nul", b"<html>", b"[1,"])
 def test_a_body_that_is_no_json_is_damaged(body):
-    """The same for anything else."""
+    """A body that is not JSON raises `DamagedBodyError`."""
     with pytest.raises(DamagedBodyError):
         bodies.decode_any(body)
 
@@ -323,7 +323,7 @@ def test_a_body_that_is_no_json_is_damaged(body):
     ],
 )
 def test_a_whole_body_with_unstorable_text_is_not_damaged(body, rows):
-    """What no loader stores is replaced, in keys and deep inside too."""
+    """Values that no loader stores are replaced, also in keys and nested values."""
     assert rows == [encoded(row) for row in bodies.decode_rows(body)]
 
 
@@ -341,7 +341,7 @@ def test_large_numbers_keep_their_digits(digits):
 
 @pytest.mark.parametrize("body", [b"[" * 100_000, b'[{"a":' + b"[" * 100_000])
 def test_a_body_that_is_nested_too_deep_is_damaged(body):
-    """It ends in an error of ours, not in one of the interpreter."""
+    """Excessive nesting raises `DamagedBodyError` instead of `RecursionError`."""
     with pytest.raises(DamagedBodyError):
         bodies.decode_rows(body)
 
@@ -359,7 +359,7 @@ json_values = st.recursive(
 @quick
 @given(st.lists(st.dictionaries(texts, json_values, max_size=2), max_size=2))
 def test_every_list_of_objects_is_read_and_can_be_written(rows):
-    """Whatever Python calls JSON comes out as JSON that is valid and storable."""
+    """Any JSON that Python writes becomes JSON that is valid and storable."""
     found = [encoded(row) for row in bodies.decode_rows(json.dumps(rows).encode())]
 
     assert found == clean(json.loads(json.dumps(rows)))
@@ -384,14 +384,14 @@ def test_every_list_of_objects_is_read_and_can_be_written(rows):
     ],
 )
 def test_only_what_cannot_be_stored_is_replaced(value, cleaned):
-    """Everything else passes unchanged."""
+    """NUL, lone surrogates, NaN and infinities are replaced, and nothing else."""
     assert cleaned == clean(value)
 
 
 @quick
 @given(st.text())
 def test_cleaned_text_can_be_stored(text):
-    """It is as long as before, and UTF-8 without NUL."""
+    """Cleaned text keeps its length and is UTF-8 without NUL."""
     cleaned = clean(text)
 
     assert len(cleaned) == len(text)
@@ -447,14 +447,14 @@ def test_the_items_of_an_array_are_its_values():
     ],
 )
 def test_seconds_become_a_date(seconds, text):
-    """With milliseconds where there are any; none where there is no such date."""
+    """The date has milliseconds if there are any; seconds out of range become null."""
     assert text == epoch_to_text(seconds)
 
 
 @quick
 @given(st.integers(-(10**10), 10**11))
 def test_a_date_from_seconds_names_that_second(seconds):
-    """It is read as the instant that it was made from."""
+    """The date parses to the instant that it was made from."""
     text = epoch_to_text(seconds)
 
     assert text is not None
@@ -463,7 +463,7 @@ def test_a_date_from_seconds_names_that_second(seconds):
 
 @pytest.mark.parametrize("line_break", [b"\n", b"\r\n", b"\r"])
 def test_values_are_on_one_line_however_they_were_sent(line_break):
-    """Values are written as they came, and a line of Singer's ends with the record."""
+    """Line breaks between values are removed: a Singer message is one line."""
     body = r'[{"a": {"b": [1, 2], "c": "x\ny"},"d": "é"}]'.encode()
     broken = body.replace(b" ", line_break + b"  ") + line_break
     (row,) = bodies.decode_rows(broken)
@@ -473,6 +473,6 @@ def test_values_are_on_one_line_however_they_were_sent(line_break):
 
 
 def test_damaged_json_with_line_breaks_is_damaged():
-    """It is neither taken for a list nor a reason to stop."""
+    """Damaged JSON with line breaks raises `DamagedBodyError` like any other."""
     with pytest.raises(bodies.DamagedBodyError):
         bodies.decode_rows(b'[{"a":\n 1}, {"b"')
