@@ -1,8 +1,8 @@
-"""A soak: the tap under seeded mixtures of faults, until all is read.
+"""Soak test: run the tap under seeded mixtures of faults until everything is read.
 
-Each mixture is a small Sentry, behind a real socket, whose answers go wrong in several
-ways at once. The tap reads it, and reads on from its last STATE for as long as it says
-that something is missing. What all runs wrote together must be what an undisturbed run
+Each mixture is a small Sentry, behind a real socket, whose responses fail in several
+ways at once. The tap reads it, and resumes from its last STATE for as long as it
+reports that something is missing. All runs together must write what an undisturbed run
 writes.
 
     python -m tests.soak --mixtures 300 --seconds 600
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from tests.sentry.data import Organization
 
 PAGE = 2
-#: Seconds that a request may take, and where the server hangs for longer.
+#: The timeout of a request in seconds, and the one for a server that hangs.
 TIMEOUT, SHORT_TIMEOUT = 10, 0.25
 START = "3d"
 
@@ -58,7 +58,7 @@ COUNTS = {
     "project_event_counts": "project_id",
 }
 
-#: What goes wrong for a while: the fault of the simulator and its details.
+#: Transient faults: the kind of the simulator's fault, and its details.
 PASSING: dict[str, tuple[int | str, dict[str, Any]]] = {
     "408": (408, {}),
     "429, reset": (429, {"reset": 0.01}),
@@ -92,7 +92,7 @@ PASSING: dict[str, tuple[int | str, dict[str, Any]]] = {
 
 
 def small(now: datetime = NOW) -> list[Organization]:
-    """Three organizations; the lists of the first project have three pages of two."""
+    """Build three organizations; lists of the first project have three pages of two."""
     build = Builder(now, seed=5, kilobytes=0.1)
     ago = now.__sub__
     acme = build.organization("acme", "Acme", [f"code/{n}" for n in range(5)])
@@ -116,7 +116,7 @@ def small(now: datetime = NOW) -> list[Organization]:
                 build.event(
                     project,
                     issue,
-                    # Two events of the first issue are of the same instant.
+                    # Two events of the first issue have the same date.
                     ago(timedelta(hours=7 * (event or 1) + number)),
                     user=users[(number + event) % len(users)],
                     entries=entries,
@@ -132,7 +132,7 @@ def small(now: datetime = NOW) -> list[Organization]:
 
 
 class Faulty(SentrySimulator):
-    """A Sentry that counts what went wrong."""
+    """A simulator that counts the faults it injected."""
 
     def __init__(
         self, flavour: str = "saas", now: datetime = NOW, **options: Any
@@ -145,16 +145,16 @@ class Faulty(SentrySimulator):
             **{"page_size": PAGE} | options,
         )
         self.injected: Counter[int | str] = Counter()
-        #: Whether it will hang: then the tap shall be impatient.
+        #: Whether a response may be delayed; the tap's timeout is then short.
         self.hangs = False
 
     def fault(self, kind: int | str, **options: Any) -> None:
-        """Let something go wrong."""
+        """Add a fault."""
         self.hangs = self.hangs or kind == "hang" or "seconds" in options
         super().fault(kind, **options)
 
     def clear_faults(self) -> None:
-        """Let nothing more go wrong."""
+        """Remove all faults."""
         with self.lock:
             self.faults.clear()
 
@@ -168,7 +168,7 @@ class Faulty(SentrySimulator):
 
 
 def quicken(patch: pytest.MonkeyPatch) -> None:
-    """Let waits be short, and let every run start at `NOW`."""
+    """Shorten all waits, and start every run at `NOW`."""
     patch.setattr("tap_sentry.tap.now", lambda: NOW)
     patch.setattr(limits, "FIRST_DELAY", 0.001)
     patch.setattr(limits, "LONGEST_DELAY", 0.01)
@@ -182,16 +182,16 @@ def quicken(patch: pytest.MonkeyPatch) -> None:
 
 @dataclass
 class Run(Output):
-    """A run, and what it said of itself."""
+    """The output of a run, and what it reported as skipped or missing."""
 
     skipped: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
-    #: As they were written.
+    #: The output as it was written.
     lines: bytes = b""
 
     @property
     def is_complete(self) -> bool:
-        """Whether it claims that nothing is left."""
+        """Whether the run reports that everything was read."""
         return not (self.code or self.skipped or self.missing)
 
     def rows(self) -> dict[tuple[Any, ...], dict[str, Any]]:
@@ -210,7 +210,7 @@ class Run(Output):
                 yield (stream, *(record[name] for name in keys[stream])), record
 
     def without_state(self) -> list[dict[str, Any]]:
-        """The messages in the order written, without what depends on the clock."""
+        """The messages in the order written, without STATE and extraction times."""
         return [
             {name: value for name, value in message.items() if name != "time_extracted"}
             for message in self.messages
@@ -235,7 +235,7 @@ def sync(
     state: dict[str, Any] | None = None,
     **settings: Any,
 ) -> Run:
-    """Run the tap as its command line does; all streams without a name."""
+    """Run the tap as its command line does; without names it reads all streams."""
     config = {
         "auth_token": TOKEN,
         "api_url": sentry.url,
@@ -276,13 +276,13 @@ def sync(
 # Mixtures -----------------------------------------------------------------------------
 
 
-#: How often an answer may come in a row before its list is taken for missing.
+#: How many of these responses may follow each other before a list counts as missing.
 LACKING = {"HTML with 200": 3, "no list": 1}
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A fault that will happen."""
+    """A planned fault."""
 
     name: str
     template: str | None
@@ -290,7 +290,7 @@ class Planned:
     times: int | None
 
     def put(self, sentry: SentrySimulator) -> None:
-        """Let it happen."""
+        """Add the fault to the simulator."""
         kind, details = PASSING[self.name]
         template = self.template
         sentry.fault(
@@ -304,7 +304,7 @@ class Planned:
 
 @dataclass(frozen=True)
 class Mixture:
-    """What goes wrong in one run."""
+    """The server, settings and faults of one run."""
 
     flavour: str
     concurrency: int
@@ -313,17 +313,17 @@ class Mixture:
 
     @classmethod
     def of(cls, seed: int) -> Mixture:
-        """The mixture of a seed."""
+        """Return the mixture of a seed."""
         chance = random.Random(seed)  # noqa: S311 - nothing is secret here
         templates = [None, None, *(found.template for found in ENDPOINTS)]
 
         def planned() -> Planned:
             name = chance.choice(list(PASSING))
-            # A list whose pages never end is no fault that a run can end with.
+            # No run can finish a list whose pages never end.
             times = chance.choice((1, 1, 2, 3, 4, 6, 12, None))
             if name in {"empty page", "page twice"}:
                 times = times or 12
-            # What does not stop is taken for a server that lacks the list.
+            # A server that never stops sending these counts as one without the list.
             if name in LACKING:
                 times = min(times or LACKING[name], LACKING[name])
             return Planned(
@@ -343,24 +343,24 @@ class Mixture:
 
 @dataclass
 class Figures:
-    """What was counted."""
+    """Counts over all mixtures."""
 
     mixtures: int = 0
     runs: int = 0
     injected: Counter[int | str] = field(default_factory=Counter)
     expected: int = 0
     lost: int = 0
-    #: Records beside those expected, or with another content.
+    #: Records that were not expected, or whose content differs.
     wrong: int = 0
     beyond: int = 0
-    #: Mixtures that the first run got over.
+    #: Mixtures that were complete after the first run.
     recovered: int = 0
     seconds: float = 0
-    #: What to look into.
+    #: Failures to investigate.
     notes: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        """The figures, one a line."""
+        """Format the figures, one per line."""
         return "\n".join(
             f"{name:36}{value}"
             for name, value in (
@@ -379,7 +379,7 @@ class Figures:
 
 @functools.cache
 def undisturbed(flavour: str) -> Run:
-    """A run in which nothing goes wrong."""
+    """Run the tap without faults."""
     sentry = Faulty(flavour)
     with pytest.MonkeyPatch.context() as patch, sentry.served():
         quicken(patch)
@@ -387,7 +387,7 @@ def undisturbed(flavour: str) -> Run:
 
 
 def try_out(mixture: Mixture, figures: Figures) -> None:
-    """Run a mixture, until the tap says that all is read; count what came of it."""
+    """Run a mixture until the tap reports that all is read, and count the results."""
     expected = undisturbed(mixture.flavour).rows()
     missing = undisturbed(mixture.flavour).missing
     written: dict[tuple[Any, ...], dict[str, Any]] = {}
@@ -411,7 +411,7 @@ def try_out(mixture: Mixture, figures: Figures) -> None:
             if claims.is_complete:
                 figures.recovered += not attempt
                 break
-            # After a run that did not come through, the network is well again.
+            # After an incomplete run, the faults end.
             sentry.clear_faults()
             settings = {}
         else:
@@ -430,16 +430,16 @@ def try_out(mixture: Mixture, figures: Figures) -> None:
 
 
 def twice(run: Run) -> int:
-    """How many records one run wrote again."""
+    """Return how many records one run wrote again."""
     return sum(number - 1 for number in Counter(key for key, _ in run.pairs()).values())
 
 
 def needless(
     run: Run, written: dict[tuple[Any, ...], Any], state: dict[str, Any]
 ) -> int:
-    """How many records were written again that the state had acknowledged.
+    """Return how many records were written again although the state covers them.
 
-    Two pages of each list that was broken off may come again, and all of a list of
+    Two pages of each interrupted list may be written again, and all of a list of
     issues. Streams that are read whole in every run do not count.
     """
     again: Counter[tuple[str, str]] = Counter()
@@ -465,7 +465,7 @@ def needless(
 
 
 def soak(mixtures: int, seconds: float, first: int = 0) -> Figures:
-    """Try out mixtures one after the other, at most for so many seconds."""
+    """Try one mixture after another, until the given seconds have passed."""
     figures = Figures()
     start = time.monotonic()
     for seed in range(first, first + mixtures):
@@ -477,7 +477,7 @@ def soak(mixtures: int, seconds: float, first: int = 0) -> Figures:
 
 
 def main() -> int:
-    """Soak, and say what came of it."""
+    """Run the soak test and print its figures."""
     parser = argparse.ArgumentParser(prog="python -m tests.soak")
     parser.add_argument("--mixtures", type=int, default=300)
     parser.add_argument("--seconds", type=float, default=600, help="at most")
