@@ -1,8 +1,8 @@
 """Hot issues: many events a second, in an order that changes with every request.
 
-Pages end inside of such seconds, and a plain walk along the cursors loses events there.
-Each seed makes another project, and the tap reads it, now and then broken off and read
-on from its last STATE.
+Pages end within such seconds, and merely following the cursors loses events there.
+Each seed builds another project, which the tap reads; some runs are interrupted and
+resumed from their last STATE.
 
     python -m tests.hot --seeds 300
 """
@@ -28,28 +28,28 @@ if TYPE_CHECKING:
     from tests.sentry.data import Organization
 
 STREAMS = ("issue_events", "issue_event_entries")
-#: Events of a hot second.
+#: Events in a hot second.
 HOT = 20
-#: More requests than there are pages, at most, where pages hold several seconds.
+#: The most requests for each page of a list, where pages hold several seconds.
 MOST = 1.1
 
 
 @dataclass(frozen=True)
 class Case:
-    """How hot the issue of a seed is, and how it is read."""
+    """The hot issue of a seed, and how it is read."""
 
     seed: int
-    #: Rows of a page.
+    #: Rows per page.
     page: int
-    #: Seconds, and how many of them are hot; the others have one event or none.
+    #: The number of seconds, and of hot ones; the others have one event or none.
     seconds: int
     hot: int
-    #: The request at which a first run is broken off.
+    #: The request at which the first run is interrupted.
     broken: int | None = None
 
     @classmethod
     def of(cls, seed: int) -> Case:
-        """By turns: long hot stretches, and pages that one second fills."""
+        """Alternate between long hot stretches and pages that one second fills."""
         chance = random.Random(seed)  # noqa: S311 - nothing is secret here
         page = (100, 10)[seed % 2]
         seconds, hot = ((60, 45), (60, 3))[seed % 2]
@@ -57,7 +57,7 @@ class Case:
         return cls(seed, page, seconds, hot, broken)
 
     def organizations(self) -> list[Organization]:
-        """One issue, in one project."""
+        """Build one organization, with one issue in one project."""
         build = Builder(NOW, seed=self.seed, kilobytes=0.1)
         acme = build.organization("acme", "Acme", ["code/attic"])
         shop = build.project(acme, "shop", "python", [build.team(acme, "ops")], 2)
@@ -81,7 +81,7 @@ class Case:
         return [acme]
 
     def sentry(self) -> SentrySimulator:
-        """The server."""
+        """Return a server with the issue."""
         simulator = SentrySimulator(
             self.organizations(),
             flavour="self-hosted-24",
@@ -94,24 +94,24 @@ class Case:
 
 @dataclass
 class Figures:
-    """What came of reading the hot issues."""
+    """Counts over all hot issues."""
 
     seeds: int = 0
     events: int = 0
     lost: int = 0
     #: Rows that one run wrote twice.
     twice: int = 0
-    #: Requests and full pages of the lists that were read in one go, by rows of a page.
+    #: Requests and full pages of the lists read without interruption, by page size.
     requests: dict[int, int] = field(default_factory=dict)
     pages: dict[int, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def share(self, page: int) -> float:
-        """Requests for each page that the list has."""
+        """Return the number of requests for each page of the lists."""
         return self.requests.get(page, 0) / self.pages.get(page, 1)
 
     def __str__(self) -> str:
-        """The figures, one a line."""
+        """Format the figures, one per line."""
         lines = [
             ("seeds", self.seeds),
             ("events expected", self.events),
@@ -126,7 +126,7 @@ class Figures:
 
 
 def read(case: Case, figures: Figures) -> None:
-    """Read one issue and count."""
+    """Read the issue of a case and count the results."""
     sentry = case.sentry()
     events = {event.id for event in sentry.project("shop").events}
     found: dict[str, set[str]] = {stream: set() for stream in STREAMS}
@@ -164,7 +164,7 @@ def read(case: Case, figures: Figures) -> None:
 
 
 def try_out(seeds: int, first: int = 0) -> Figures:
-    """Read so many hot issues."""
+    """Read the hot issues of a range of seeds."""
     figures = Figures()
     for seed in range(first, first + seeds):
         read(Case.of(seed), figures)
@@ -172,7 +172,7 @@ def try_out(seeds: int, first: int = 0) -> Figures:
 
 
 def main() -> int:
-    """Read them, and say what came of it."""
+    """Read hot issues and print the figures."""
     parser = argparse.ArgumentParser(prog="python -m tests.hot")
     parser.add_argument("--seeds", type=int, default=300)
     parser.add_argument("--first", type=int, default=0, help="the first of them")
