@@ -1,8 +1,8 @@
-"""Loads a simulated Sentry into files with Meltano, and asks them a question.
+"""Load a simulated Sentry into files with Meltano, and query the files.
 
     python -m tests.demo .venv-meltano/bin/meltano
 
-The pipeline is that of `meltano.yml`, so what happens here happens to your data too.
+The pipeline is that of `meltano.yml`, so your own data is loaded in the same way.
 """
 
 import os
@@ -18,7 +18,7 @@ import duckdb
 from tests.sentry import TOKEN
 
 ROOT = Path(__file__).parent.parent
-#: Where the environment `demo` of `meltano.yml` loads to.
+#: The folder that the environment `demo` of `meltano.yml` writes to.
 OUTPUT = ROOT / "output" / "demo"
 
 ROWS = """
@@ -52,13 +52,13 @@ limit 3
 
 
 def main() -> None:
-    """Start a server, load it, show what came."""
+    """Start a server, load its data and show the result."""
     with simulator() as url:
         say(f"A simulated Sentry answers at {url}")
         say("meltano run tap-sentry target-jsonl")
         load(Path(sys.argv[1]), url)
     say(f"What is in {OUTPUT.relative_to(ROOT)} now")
-    # So the SQL can name the files alone, as a reader would.
+    # The SQL can then name files without their folder, as a reader would.
     files = duckdb.connect(config={"file_search_path": str(OUTPUT)})
     files.query(ROWS).show(max_rows=100)
     say(QUESTION)
@@ -68,7 +68,7 @@ def main() -> None:
 
 @contextmanager
 def simulator() -> Iterator[str]:
-    """Run the simulator in a process of its own, and give its address."""
+    """Run the simulator in a process of its own, and yield its address."""
     command = [sys.executable, "-m", "tests.sentry", "--size", "demo"]
     with subprocess.Popen(  # noqa: S603 - our own
         command, cwd=ROOT, stdout=subprocess.PIPE, text=True
@@ -83,7 +83,7 @@ def simulator() -> Iterator[str]:
 
 
 def load(meltano: Path, url: str) -> None:
-    """Run the pipeline from the start, into an empty folder."""
+    """Run the pipeline with a full refresh, into an empty folder."""
     shutil.rmtree(OUTPUT, ignore_errors=True)
     OUTPUT.mkdir(parents=True)
     ours = ("MELTANO_", "TAP_SENTRY_", "TARGET_JSONL_")
