@@ -1,4 +1,4 @@
-"""Whatever Sentry sends as a value, the row arrives, is valid, and loads."""
+"""Rows arrive, are valid and load, whatever values Sentry sends."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from tests.soak import Faulty, Run, quicken, sync
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-#: Settings that make the SDK look into every value.
+#: Settings that make the SDK inspect every value.
 FLAT: dict[str, Any] = {"flattening_enabled": True, "flattening_max_depth": 2}
 UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 ROOT = Path(__file__).parents[2]
 
-#: The list of each stream that is given odd rows: of the organization acme, its project
-#: shop, its team ops, or the first issue.
+#: The list of each stream that gets odd rows: that of the organization acme, its
+#: project shop, its team ops, or the first issue.
 LISTS = {
     "organizations": "organizations/",
     "organization_projects": "organizations/acme/projects/",
@@ -46,13 +46,13 @@ LISTS = {
     "issue_events": "organizations/acme/issues/{issue}/events/",
     "issue_event_entries": "organizations/acme/issues/{issue}/events/",
 }
-#: What names a row or tells where it belongs; it is not made odd with the rest.
+#: Fields that identify a row or its parent, or date it; they keep their values.
 NAMED = {"id", "eventID", "tagValue", "slug", "organization", "groupID", "dateCreated"}
 
-#: Shapes that make the tap decode the body otherwise.
+#: Shapes for which the tap repairs the body before decoding it.
 REPAIRED = {"NUL", "lone surrogates", "odd object", "NaN", "Infinity"}
 
-#: Values, as they stand in a body: wrong shapes for each kind of column among them.
+#: Values as they appear in a body, some of them wrong for each type of column.
 SHAPES = {
     "null": "null",
     "true": "true",
@@ -93,7 +93,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def sentry() -> Iterator[Faulty]:
-    """A small Sentry with pages of a usual size."""
+    """Serve a small Sentry with the usual page sizes."""
     found = Faulty(page_size=None)
     with found.served():
         yield found
@@ -102,7 +102,7 @@ def sentry() -> Iterator[Faulty]:
 def rewriting(
     sentry: Faulty, stream: str, rewrite: Callable[[list[str]], list[str]]
 ) -> None:
-    """Let the rows of a stream's list be others: texts in JSON."""
+    """Replace the rows of a stream's list; `rewrite` maps them as strings of JSON."""
     shop = sentry.project("shop")
     path = LISTS[stream].format(issue=shop.issues[0].id)
     project = f"project={shop.id}&" if stream == "project_issues" else ""
@@ -121,7 +121,7 @@ def rewriting(
 def answering(
     sentry: Faulty, when: Callable[[str], bool], body: Callable[[bytes], bytes]
 ) -> None:
-    """Let the bodies of some good answers be others."""
+    """Replace the bodies of successful responses to the URLs that `when` selects."""
     answer = sentry.answer
 
     def rewritten(method: str, url: str, headers: Any) -> Any:
@@ -136,7 +136,7 @@ def answering(
 
 
 def with_values(row: str, **values: str) -> str:
-    """A row with other values, which are texts in JSON."""
+    """Return a row with some values replaced; `values` are JSON."""
     sent = json.loads(row)
     parts = [
         f"{json.dumps(name)}: {json.dumps(value)}"
@@ -148,14 +148,14 @@ def with_values(row: str, **values: str) -> str:
 
 
 def finite(text: str) -> float:
-    """A number that loaders can store; NaN and the like are no JSON."""
+    """Parse a number that loaders can store; NaN and infinities are not JSON."""
     number = float(text)
     assert math.isfinite(number), text
     return number
 
 
 def check(run: Run) -> None:
-    """Each line is JSON in UTF-8 that every database stores, and each row is valid."""
+    """Check that lines are UTF-8 JSON that databases store, and that rows are valid."""
     validators: dict[str, Any] = {}
     for line in run.lines.splitlines():
         text = line.decode()
@@ -180,7 +180,7 @@ def check(run: Run) -> None:
 
 
 def check_columns(properties: dict[str, Any], record: dict[str, Any]) -> None:
-    """What a validator does not look at: dates are dates, and numbers have 64 bits."""
+    """Check what validators do not: that dates parse and integers fit 64 bits."""
     for name, value in record.items():
         if value is None:
             continue
@@ -192,7 +192,7 @@ def check_columns(properties: dict[str, Any], record: dict[str, Any]) -> None:
 
 @pytest.fixture(scope="module")
 def target() -> str:
-    """The command of target-jsonl, which has an environment of its own."""
+    """Return the path of the target-jsonl command, in an environment of its own."""
     found = os.environ.get("TARGET_JSONL") or ROOT / ".venv-target/bin/target-jsonl"
     if not Path(found).exists():
         pytest.fail(f"target-jsonl is not at {found}: see TARGET_JSONL", pytrace=False)
@@ -200,7 +200,7 @@ def target() -> str:
 
 
 def load(target: str, folder: Path, lines: bytes) -> dict[str, list[dict[str, Any]]]:
-    """Load lines into a folder; the rows of each stream."""
+    """Load lines into a folder, and return the rows of each stream."""
     config = folder / "target.json"
     config.write_text(
         json.dumps({"destination_path": str(folder), "do_timestamp_file": False})
@@ -223,7 +223,7 @@ def load(target: str, folder: Path, lines: bytes) -> dict[str, list[dict[str, An
 
 
 def numbered(row: str, number: int) -> str:
-    """A row of another name."""
+    """Return a row with another id and slug."""
     named = {
         "id": str(700_000 + number),
         "eventID": f"{number:032x}",
@@ -235,7 +235,7 @@ def numbered(row: str, number: int) -> str:
 
 
 def check_loaded(run: Run, stream: str, target: str, folder: Path) -> None:
-    """All is read, valid, and loads."""
+    """Check that nothing was skipped and that all rows are valid and load."""
     assert run.code == 0
     assert not run.skipped
     assert not run.missing
@@ -247,9 +247,9 @@ def check_loaded(run: Run, stream: str, target: str, folder: Path) -> None:
 @pytest.mark.parametrize("are_plain", [True, False], ids=["plain", "all"])
 @pytest.mark.parametrize("stream", LISTS)
 def test_odd_values_in_every_column_arrive(sentry, stream, are_plain, target, tmp_path):
-    """One row for each shape, which stands in all columns but those of its name.
+    """Rows arrive with one odd value in all columns but those that identify them.
 
-    Once without what makes the tap decode a body otherwise.
+    The case `plain` leaves out the shapes for which the tap repairs the body.
     """
     shapes = [
         shape for name, shape in SHAPES.items() if not (are_plain and name in REPAIRED)
@@ -287,12 +287,12 @@ ODD_NAMES = {
         for stream in LISTS
         if not stream.endswith("_entries")
         for name in ODD_NAMES
-        # Issues are numbered: their events are read in that order.
+        # Ids of issues are numbers: their events are read in that order.
         if stream != "project_issues" or "number" in name
     ],
 )
 def test_ids_are_texts_whatever_is_sent(sentry, stream, name, target, tmp_path):
-    """Also those that are numbers."""
+    """Ids are text, also if a server sends numbers."""
     key = {"project_users": "tagValue", "project_events": "eventID"}.get(stream, "id")
     key = "eventID" if stream == "issue_events" else key
     sent, kept = ODD_NAMES[name]
@@ -309,24 +309,24 @@ def test_ids_are_texts_whatever_is_sent(sentry, stream, name, target, tmp_path):
     "stream", [stream for stream in LISTS if stream != "project_users"]
 )
 def test_rows_without_an_id_are_left_out_and_told(sentry, stream, sent, caplog):
-    """They have no key; all others are read."""
+    """Rows without an id have no key: only these are left out, and the log says so."""
     check_nameless(sentry, stream, sent, caplog)
 
 
 def test_users_without_any_name_are_left_out_and_told(sentry, caplog):
-    """Neither a `tagValue` nor a hash."""
+    """Users with neither a `tagValue` nor a hash are left out and logged."""
     check_nameless(sentry, "project_users", None, caplog)
 
 
 def test_users_with_a_null_hash_are_left_out_and_told(sentry, caplog):
-    """Likewise."""
+    """Users whose `tagValue` and hash are null are left out and logged."""
     check_nameless(sentry, "project_users", "null", caplog)
 
 
 def check_nameless(
     sentry: Faulty, stream: str, sent: str | None, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Put a row without an id before the others."""
+    """Check that a row without an id before the others is left out and logged."""
     keys = {"id", "eventID", "tagValue", "hash"}
 
     def nameless(rows: list[str]) -> list[str]:
@@ -352,7 +352,7 @@ def check_nameless(
 )
 @pytest.mark.parametrize("stream", ["project_events", "project_event_entries"])
 def test_the_issue_of_an_event_may_be_null_or_a_number(sentry, stream, sent, kept):
-    """`issue_id` is text or null."""
+    """`issue_id` is text or null, whatever `groupID` is."""
 
     def ungrouped(rows: list[str]) -> list[str]:
         row = {k: v for k, v in json.loads(rows[0]).items() if k != "groupID"}
@@ -372,7 +372,7 @@ def test_the_issue_of_an_event_may_be_null_or_a_number(sentry, stream, sent, kep
 )
 @pytest.mark.parametrize("stream", ["project_events", "project_event_entries"])
 def test_an_event_may_have_any_date(sentry, stream, sent):
-    """Rows without a date that can be read are kept; those outside are left out."""
+    """Rows without a valid date are kept; those outside the window are left out."""
 
     def dated(rows: list[str]) -> list[str]:
         row = {
@@ -408,7 +408,7 @@ def test_an_event_may_have_any_date(sentry, stream, sent):
     ],
 )
 def test_a_user_may_have_a_number_for_an_id(sentry, sent, kept):
-    """As some servers send it: what is named in the SCHEMA has its type."""
+    """Some servers send numeric user ids; declared fields get the SCHEMA's type."""
     rewriting(sentry, "project_events", lambda rows: [with_values(rows[0], user=sent)])
 
     run = sync(sentry, "project_events", projects=["shop"])
@@ -423,7 +423,7 @@ def test_a_user_may_have_a_number_for_an_id(sentry, sent, kept):
 
 
 def test_null_keys_of_tags_arrive(sentry, target, tmp_path):
-    """Sentry has tags without a key, and without a value."""
+    """Tags without a key or without a value, as Sentry has them, arrive as sent."""
     tags = '[{"key": null, "value": "no key"}, {"key": "no value", "value": null}, {}]'
     rewriting(sentry, "project_events", lambda rows: [with_values(rows[0], tags=tags)])
 
@@ -434,7 +434,7 @@ def test_null_keys_of_tags_arrive(sentry, target, tmp_path):
 
 
 def test_fields_of_tomorrow_do_no_harm(sentry, target, tmp_path):
-    """They are no columns; within an object they are kept."""
+    """Unknown fields of a row are dropped; those within an object are kept."""
     sent = {
         "tomorrow": SHAPES["odd object"],
         "dateOfTomorrow": "1e400",
@@ -453,7 +453,7 @@ def test_fields_of_tomorrow_do_no_harm(sentry, target, tmp_path):
 @pytest.mark.parametrize("column", ["context", "tags", "user", "tomorrow"])
 @pytest.mark.parametrize("options", [{}, FLAT], ids=["", "flat"])
 def test_deep_nesting_arrives(sentry, column, depth, options, caplog):
-    """What no library reads is a text from some level on; nothing of it is lost."""
+    """Levels too deep for libraries become a string of JSON; nothing is lost."""
     deep = '{"a":' * depth + r'"]\"{\\"' + "}" * depth
     sent = {column: f"[{deep}]" if column == "tags" else deep}
     rewriting(
@@ -476,7 +476,7 @@ def test_deep_nesting_arrives(sentry, column, depth, options, caplog):
 
 @pytest.mark.parametrize("depth", [900, 5_000])
 def test_deep_entries_arrive(sentry, depth):
-    """Likewise; those beside them are as they were."""
+    """Deep entries lose nothing, and the entries beside them are unchanged."""
     deep = '{"a":' * depth + "1" + "}" * depth
     entries = (
         f'[{{"type": "message", "data": {{"formatted": "x"}}}}, {{"data": {deep}}}]'
@@ -496,7 +496,7 @@ def test_deep_entries_arrive(sentry, depth):
 
 
 def levels(value: Any) -> int:
-    """How deep a value is, with what is JSON in a text."""
+    """Return how deep a value is nested, with the levels in a string of JSON."""
     found = 0
     value = value[0] if isinstance(value, list) else value
     while isinstance(value, dict) and "a" in value:
@@ -509,7 +509,7 @@ def levels(value: Any) -> int:
 
 @pytest.mark.parametrize("stream", ["project_events", "project_event_entries"])
 def test_a_large_event_arrives(sentry, stream, target, tmp_path):
-    """10 MB in one row."""
+    """A row of 10 MB arrives and loads."""
     big = json.dumps("ü" * 5_000_000, ensure_ascii=False)
     values = {
         "context": f'{{"big": {big}}}',
@@ -547,7 +547,7 @@ def test_a_large_event_arrives(sentry, stream, target, tmp_path):
     ],
 )
 def test_odd_counts_cost_one_project(sentry, body):
-    """They are no counts, or none at all; the run goes on."""
+    """Invalid or empty counts of one project do not affect the other projects."""
     path = "projects/acme/shop/stats/?"
     answering(sentry, lambda url: path in url, lambda _: body.encode())
 
@@ -569,7 +569,7 @@ def test_odd_counts_cost_one_project(sentry, body):
 def test_every_stream_of_every_server_is_valid_and_loads(
     flavour, full, target, tmp_path
 ):
-    """Light and full shapes of Sentry of today, of 9.1.2, and of GlitchTip."""
+    """Light and full rows of current Sentry, 9.1.2 and GlitchTip are valid and load."""
     sentry = SentrySimulator(clock=lambda: NOW, flavour=flavour)
     with sentry.served():
         run = sync(sentry, full_events=full, start_date="30d")
