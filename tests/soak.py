@@ -465,7 +465,7 @@ def needless(
 
 
 def soak(mixtures: int, seconds: float, first: int = 0) -> Figures:
-    """Try one mixture after another, until the given seconds have passed."""
+    """Try one mixture after another, for at most the given seconds."""
     figures = Figures()
     start = time.monotonic()
     for seed in range(first, first + mixtures):
