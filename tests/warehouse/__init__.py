@@ -1,1 +1,1 @@
-"""What is loaded into a PostgreSQL, and the SQL of the documentation over it."""
+"""Tests that load PostgreSQL and run the documented SQL on it."""
