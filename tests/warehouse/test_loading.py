@@ -1,4 +1,4 @@
-"""Tables, types and rows in a PostgreSQL, after one run and after two."""
+"""Tables, types and rows in PostgreSQL, after one run and after two."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ def keys(database: Database, stream: str):
         else f'"{name}"'
         for name in KEYS[stream]
     )
-    return sorted(database.values(f"select {names} from sentry.{stream}"))  # noqa: S608 - a test's
+    return sorted(database.values(f"select {names} from sentry.{stream}"))  # noqa: S608 - a test's query
 
 
 # One run ------------------------------------------------------------------------------
 
 
 def test_tap_and_target_end_well(warehouse):
-    """Nothing is refused, by Sentry or by the database."""
+    """Tap and target end with 0, and the log has no warnings."""
     assert warehouse.loaded.codes == (0, 0), warehouse.loaded.log
     assert " | WARNING " not in warehouse.loaded.log
 
 
 def test_every_row_of_the_server_is_in_its_table(warehouse):
-    """Sixteen tables, each with the keys that the server has, once."""
+    """Each of the sixteen tables has every key of the server, once."""
     stats: dict[str, Any] = {
         name: {"stats": STATS} for name in NAMES if "counts" in name
     }
@@ -60,7 +60,7 @@ def test_every_row_of_the_server_is_in_its_table(warehouse):
 
 
 def test_columns_have_the_types_that_are_drawn(warehouse):
-    """Of every column of the catalog: timestamps, integers, booleans, texts, JSON."""
+    """Every column of the catalog has the type that is drawn for its schema."""
     columns = warehouse.database.values(
         """
         select relname, attname, format_type(atttypid, null)
@@ -81,7 +81,7 @@ def test_columns_have_the_types_that_are_drawn(warehouse):
 
 
 def test_tables_are_keyed_as_the_catalog_says(warehouse):
-    """So that a row that comes again replaces the one that is there."""
+    """Each table has its stream's key, so a repeated row replaces the old one."""
     found = warehouse.database.values(
         """
         select relname, json_agg(attname order by attname)
@@ -98,7 +98,7 @@ def test_tables_are_keyed_as_the_catalog_says(warehouse):
 
 @pytest.mark.parametrize("stream", STREAMS, ids=NAMES)
 def test_what_is_drawn_as_a_reference_leads_to_a_row(warehouse, stream):
-    """Of its own organization; an event that has no issue refers to none."""
+    """Every reference that is not null leads to a row of the same organization."""
     for column, other in references(stream).items():
         conditions = [f'other."{other.primary_keys[-1]}" = one."{column}"']
         if "organization_id" in other.primary_keys:
@@ -115,7 +115,7 @@ def test_what_is_drawn_as_a_reference_leads_to_a_row(warehouse, stream):
 
 
 def test_dates_are_utc_whatever_the_zone_of_the_server(warehouse):
-    """They have no zone in the table, so what is there must be of one."""
+    """Dates are stored as UTC, without a zone, by a server in another time zone."""
     found = warehouse.database.values(
         """select "eventID", "dateCreated" from sentry.project_events"""
     )
@@ -127,7 +127,7 @@ def test_dates_are_utc_whatever_the_zone_of_the_server(warehouse):
 
 
 def test_values_are_those_of_the_server(warehouse):
-    """One of each type, of one row."""
+    """One row, with a column of each type, has the values of the server."""
     (found,) = warehouse.database.rows(
         """
         select * from sentry.project_issues
@@ -145,7 +145,7 @@ def test_values_are_those_of_the_server(warehouse):
 
 
 def test_text_that_no_database_stores_is_replaced(warehouse):
-    """NUL and lone surrogates; what only looks odd stays."""
+    """NUL and lone surrogates are replaced; other unusual characters are kept."""
     titles = warehouse.database.values(
         "select title from sentry.project_issues where title ~ 'Unicode|Value'"
     )
@@ -157,7 +157,7 @@ def test_text_that_no_database_stores_is_replaced(warehouse):
 
 
 def test_tags_without_a_key_or_a_value_arrive(warehouse):
-    """An array of JSON objects, each as Sentry sent it."""
+    """Tags are stored as an array of JSON objects, each as Sentry sent it."""
     (found, *_) = warehouse.database.values(
         "select tags from sentry.project_events where title like 'Unicode%'"
     )
@@ -171,7 +171,7 @@ def test_tags_without_a_key_or_a_value_arrive(warehouse):
 
 @dataclass
 class Again:
-    """The database of the first run, after a second one."""
+    """A copy of the first run's database, after a second run."""
 
     sentry: SentrySimulator
     database: Database
@@ -180,7 +180,7 @@ class Again:
 
 @pytest.fixture(scope="module")
 def again(server, loader, warehouse) -> Again:
-    """An hour later: one event more, and one issue that was resolved without any."""
+    """A run an hour later, after one new event and one issue resolved without one."""
     database = server.database("twice", template="demo")
     sentry = SentrySimulator(clock=lambda: NOW)
     later = NOW + timedelta(hours=1)
@@ -201,7 +201,7 @@ def again(server, loader, warehouse) -> Again:
 
 
 def test_rows_that_come_again_replace_those_that_are_there(warehouse, again):
-    """As many rows as before, but for the event and what hangs on it."""
+    """A second run adds only the rows of the new event; others are replaced."""
     more = Counter(
         {
             name: len(keys(again.database, name)) - len(keys(warehouse.database, name))
@@ -223,7 +223,7 @@ def test_rows_that_come_again_replace_those_that_are_there(warehouse, again):
 
 
 def test_a_changed_issue_is_changed_in_its_row(again):
-    """The one with another event, and the one with another status."""
+    """An issue with a new event and one with a new status are updated."""
     issues = again.database.values(
         """
         select title, status, count from sentry.project_issues
@@ -239,7 +239,7 @@ def test_a_changed_issue_is_changed_in_its_row(again):
 
 
 def test_the_newest_counts_are_those_of_the_second_run(again):
-    """A bucket that was growing is overwritten."""
+    """The count of an interval that was still growing is overwritten."""
     (count,) = again.database.values(
         """
         select count from sentry.project_event_counts
@@ -260,7 +260,7 @@ def test_the_newest_counts_are_those_of_the_second_run(again):
 
 @pytest.mark.parametrize("flavour", ["self-hosted-24", "self-hosted-9", "glitchtip"])
 def test_other_servers_load_as_well(server, loader, flavour):
-    """Their ids are numbers, their dates of other precision, their columns fewer."""
+    """Numeric ids, dates of other precision and fewer columns load as well."""
     sentry = SentrySimulator(
         demo(NOW)[1:], flavour=flavour, clock=lambda: NOW, page_size=100
     )
@@ -275,7 +275,7 @@ def test_other_servers_load_as_well(server, loader, flavour):
 
 # Odd data -----------------------------------------------------------------------------
 
-#: Columns of a full event as no sane client sends them, and what is in the database.
+#: Malformed columns of a full event, and the value that the database gets.
 ODD = {
     "NUL in a key": (
         '"contexts": {"a\\u0000": "\\u0000"}',
@@ -320,16 +320,16 @@ ODD = {
 
 
 def with_odd_column(event: Event, body: bytes) -> bytes:
-    """Give the first events an odd column each, in the order of `ODD`."""
+    """Add an odd column to each of the first events, in the order of `ODD`."""
     if event.number >= len(ODD):
         return body
     column, _ = list(ODD.values())[event.number]
-    # Of two columns of one name, the last counts.
+    # If an object has two columns of one name, the last counts.
     return body[:-1] + b", " + column.encode() + b"}"
 
 
 def test_odd_data_arrives(server, loader):
-    """A column that does not fit is null or made to fit; its row is there."""
+    """A value that does not fit its column is converted or null; its row is kept."""
     sentry = SentrySimulator(demo(NOW)[1:], clock=lambda: NOW)
     sentry.rewrite = with_odd_column
     events = list(sentry.project("telescope").events)
