@@ -1,4 +1,4 @@
-"""The queries of `docs/recipes.md` have the answers that stand below them.
+"""Each query of `docs/recipes.md` gives the answer that is shown below it.
 
 `SNAPSHOTS=write pytest tests/warehouse/test_recipes.py` rewrites the answers.
 """
@@ -15,7 +15,7 @@ from tests.warehouse.conftest import RECIPES, documented
 
 pytestmark = pytest.mark.end_to_end
 
-#: A heading, what is said below it, a query and its answer.
+#: A heading, the text below it, a query and its answer.
 RECIPE = re.compile(
     r"^## (?P<name>[^\n]+)\n(?:(?!^```|^#).)*"
     r"^```sql\n(?P<query>(?:(?!^```).)*)^```\n\n"
@@ -23,7 +23,7 @@ RECIPE = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 
-#: A reader's session: the tables, and a clock that stands still and is asked first.
+#: A reader's session: the tables, and a fixed `now()` that is found first.
 SESSION = f"""
 create schema clock;
 create function clock.now() returns timestamptz language sql
@@ -39,7 +39,7 @@ def recipes() -> dict[str, re.Match[str]]:
 
 
 def answered(database, query: str) -> str:
-    """What psql prints in a session that is not in UTC; nothing is kept of it."""
+    """What psql prints in a session that is not in UTC and is rolled back."""
     printed = database.psql(
         f"begin; {SESSION} {query} rollback;", "--pset=footer=off", PGTZ="Asia/Tokyo"
     )
@@ -48,13 +48,13 @@ def answered(database, query: str) -> str:
 
 
 def test_every_query_is_a_recipe():
-    """But for the one that prepares the database."""
+    """Every query is a recipe, except the one that prepares the database."""
     assert len(recipes()) == len(documented("sql")) - 1 == len(documented("text"))
 
 
 @pytest.mark.parametrize("name", recipes())
 def test_a_recipe_has_the_answer_that_is_shown(warehouse, name):
-    """Run as a reader would, on a database loaded as it says."""
+    """Each query gives the answer shown, on a database loaded as documented."""
     recipe = recipes()[name]
     answer = answered(warehouse.database, recipe["query"])
     if os.environ.get("SNAPSHOTS") == "write":
