@@ -101,7 +101,7 @@ class Run:
 
     requests: int | None = None
     lines: int | None = None
-    #: Whether a run that stops writes its final STATE, as one that fails does.
+    #: Whether a run that is stopped still writes its final STATE.
     is_told: bool = False
     #: Events that arrive during the run, each after a number of requests.
     meanwhile: tuple[tuple[int, Events], ...] = ()
@@ -422,7 +422,7 @@ class Story:
     def check_twice(self, former, output):
         """Check that few records are written again after a STATE.
 
-        Two pages of each project may be, and ties with the date where a scan resumes.
+        Allowed are two pages of each project, and ties with the date of its scan.
         """
         keys = schemas(output)
         again = defaultdict(set)
