@@ -68,7 +68,7 @@ class Clock:
 def _many_runs_in_a_process(monkeypatch):
     """Disable what is meant for a process that ends with its run.
 
-    Keeping the log lines of hundreds of contexts would take longer than reading them.
+    Capturing the log lines of hundreds of contexts would take longer than the runs.
     """
     monkeypatch.setattr("gc.freeze", lambda: None)
     monkeypatch.setattr("signal.signal", lambda *_: None)
@@ -682,7 +682,7 @@ def test_a_past_window_is_read_from_the_top_to_its_end(flavour, stream, small):
 
 @pytest.mark.parametrize("flavour", UNDATED)
 def test_older_rows_that_came_late_are_not_the_end(flavour, small):
-    """GlitchTip orders by arrival, so a page of old rows that came late is no end."""
+    """GlitchTip orders by arrival: a page of old rows that came late is not the end."""
     sentry = small(flavour)
     issue = sentry.add_issue("shop-0", "Error: one")
     for number in range(1, 9):
