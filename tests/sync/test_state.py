@@ -207,7 +207,7 @@ def test_a_plan_changes_nothing():
     ],
 )
 def test_a_scan_goes_on_one_second_above_the_oldest_date(reached, end):
-    """Ties of one second are read twice rather than lost; the window is the limit."""
+    """Ties of one second are read twice, not lost; `end` never exceeds the window."""
     assert Scan(Window(at(0), at(9)), at=reached).end == end
 
 
@@ -275,7 +275,7 @@ def test_a_running_scan_leaves_the_bookmark_as_it_is():
 
 
 def test_null_is_written_over_an_ended_scan():
-    """An ended scan becomes null: a merge of states would restore one left out."""
+    """An ended scan is set to null; if it were absent, a merge would restore it."""
     book = Book()
     scan = Scan(Window(at(0), at(9)), at=at(5))
     book.progress("events", "1", scan)
