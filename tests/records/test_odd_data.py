@@ -192,7 +192,7 @@ def check_columns(properties: dict[str, Any], record: dict[str, Any]) -> None:
 
 @pytest.fixture(scope="module")
 def target() -> str:
-    """Return the path of the target-jsonl command, in an environment of its own."""
+    """Return the path of the target-jsonl command, which has its own environment."""
     found = os.environ.get("TARGET_JSONL") or ROOT / ".venv-target/bin/target-jsonl"
     if not Path(found).exists():
         pytest.fail(f"target-jsonl is not at {found}: see TARGET_JSONL", pytrace=False)
@@ -496,7 +496,7 @@ def test_deep_entries_arrive(sentry, depth):
 
 
 def levels(value: Any) -> int:
-    """Return how deep a value is nested, with the levels in a string of JSON."""
+    """Return how deep a value is nested, including levels in a string of JSON."""
     found = 0
     value = value[0] if isinstance(value, list) else value
     while isinstance(value, dict) and "a" in value:
