@@ -38,13 +38,13 @@ def encoded(row):
 
 
 def projected(body, renamed=None):
-    """Return the row made of the first object of a body."""
+    """Return the row made from the first object of a body."""
     rows = bodies.decode_rows(body.encode())
     return encoded(Projection(SCHEMA, renamed or {})(rows[0]))
 
 
 def column(name, value):
-    """Return the column made of one value, given as JSON."""
+    """Return the column made from one value, given as JSON."""
     return projected(f'[{{"{name}": {value}}}]')[name]
 
 
@@ -232,7 +232,7 @@ def test_only_declared_columns_are_kept():
 
 
 def test_other_names_of_a_column_are_mapped_to_it():
-    """Other spellings of servers are renamed; names without a column are ignored."""
+    """Fields under other names become their column; names without one are ignored."""
     renamed = {"event.type": "text", "snake_case": "date", "x": "nowhere"}
     body = '[{"event.type": "error", "snake_case": 0, "x": 1}]'
 
@@ -285,14 +285,14 @@ def test_what_stands_among_objects_and_is_none_costs_no_other(odd):
     ],
 )
 def test_a_body_that_is_no_list_of_objects_is_damaged(body):
-    """Such a body raises an error, so that it is requested again and not written."""
+    """Anything but a list of objects raises an error, and is requested again."""
     with pytest.raises(DamagedBodyError):
         bodies.decode_rows(body)
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"null", b'"a"', b'{"a": 1'])
 def test_a_body_that_is_no_object_is_damaged(body):
-    """A body that should be an object and is not raises `DamagedBodyError`."""
+    """Anything but an object raises `DamagedBodyError`."""
     with pytest.raises(DamagedBodyError):
         bodies.decode_row(body)
 
