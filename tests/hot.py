@@ -107,7 +107,7 @@ class Figures:
     notes: list[str] = field(default_factory=list)
 
     def share(self, page: int) -> float:
-        """Return the number of requests for each page of the lists."""
+        """Return the requests per page of the lists with this page size."""
         return self.requests.get(page, 0) / self.pages.get(page, 1)
 
     def __str__(self) -> str:
