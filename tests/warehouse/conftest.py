@@ -1,4 +1,4 @@
-"""A private PostgreSQL, and `tap-sentry | target-postgres` that load it."""
+"""A private PostgreSQL, and `tap-sentry | target-postgres` to load it."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 RECIPES = ROOT / "docs" / "recipes.md"
 
-#: Runs a server until nobody holds the other end of its standard input any more, which
-#: is so even when this process is killed; then removes the folder.
+#: Runs a server until its standard input is closed, which happens even when this
+#: process is killed, and then removes the folder.
 GUARD = """
 folder=$1; shift
 "$@" & server=$!
@@ -41,7 +41,7 @@ kill -QUIT $server; wait $server
 rm -rf "$folder"
 """
 
-#: The tap, with the clock of the simulator and without waiting for another try.
+#: The tap with the simulator's clock and next to no delay between tries.
 TAP = """
 from datetime import datetime
 from tap_sentry import tap
@@ -52,27 +52,27 @@ limits.FIRST_DELAY, limits.LONGEST_DELAY = 0.001, 0.01
 TapCommand.cli()
 """
 
-#: All that the counts can count; the recipes need more than the default.
+#: Every kind of event that can be counted; the recipes need more than the default.
 STATS = ["received", "rejected", "blacklisted", "generated"]
-#: Less than the demo has, which is time that is better spent.
+#: The demo reaches further back; loading less of it saves time.
 SINCE = NOW.replace(hour=0, minute=0, second=0) - timedelta(days=35)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """These come first, so that one worker of many gets all of them and loads once."""
+    """Run these tests first, so that one xdist worker gets them all and loads once."""
     here = Path(__file__).parent
     items.sort(key=lambda item: here not in item.path.parents)
 
 
 @dataclass
 class Server:
-    """A running PostgreSQL that trusts everybody on this machine."""
+    """A running PostgreSQL that accepts local connections without a password."""
 
     binaries: Path
     port: int
 
     def database(self, name: str, template: str = "template1") -> Database:
-        """Create a database; with a template, one that holds the same."""
+        """Create a database as a copy of a template."""
         Database(self, "postgres").psql(f"create database {name} template {template}")
         database = Database(self, name)
         database.psql(documented("sql")[0].replace("warehouse", name))
@@ -87,12 +87,12 @@ class Database:
     name: str
 
     def psql(self, sql: str, *options: str, **environment: str) -> str:
-        """What psql prints."""
+        """Run SQL in psql, and return what it prints."""
         command: list[str | Path] = [self.server.binaries / "psql", "--no-psqlrc"]
         command += ["--quiet", "--set=ON_ERROR_STOP=1", f"--dbname={self.name}"]
         command += ["--host=127.0.0.1", "--username=postgres"]
         command += [f"--port={self.server.port}", *options, "--file=-"]
-        run = subprocess.run(  # noqa: S603 - it is the one of the server
+        run = subprocess.run(  # noqa: S603 - the server's own
             command,
             input=sql,
             env=plain_environment() | {"PGCLIENTENCODING": "UTF8"} | environment,
@@ -104,20 +104,20 @@ class Database:
         return run.stdout
 
     def rows(self, query: str) -> list[dict[str, Any]]:
-        """The rows of a query, as JSON has them."""
-        sql = f"select coalesce(json_agg(q), '[]') from ({query}) as q"  # noqa: S608 - a test's
+        """The rows of a query, decoded from JSON."""
+        sql = f"select coalesce(json_agg(q), '[]') from ({query}) as q"  # noqa: S608 - a test's query
         rows: list[dict[str, Any]] = json.loads(
             self.psql(sql, "--tuples-only", "--no-align")
         )
         return rows
 
     def values(self, query: str) -> list[tuple[Any, ...]]:
-        """Likewise, without the names of the columns."""
+        """The rows of a query, without the names of the columns."""
         return [tuple(row.values()) for row in self.rows(query)]
 
 
 def plain_environment() -> dict[str, str]:
-    """The environment without what leads a program to another database."""
+    """The environment without settings of PostgreSQL, the target or the tap."""
     ours = ("PG", "TARGET_POSTGRES_", "TAP_SENTRY_")
     return {
         name: value for name, value in os.environ.items() if not name.startswith(ours)
@@ -144,7 +144,7 @@ def server() -> Iterator[Server]:
 
 @contextmanager
 def running(binaries: Path) -> Iterator[Server]:
-    """Make a cluster and run it, as nobody where we are root, whom it refuses."""
+    """Make and run a cluster, as `nobody` under root, which PostgreSQL refuses."""
     folder = Path(tempfile.mkdtemp(prefix="tap-sentry-"))
     as_user: dict[str, Any] = {"cwd": folder, "env": plain_environment()}
     if os.geteuid() == 0:
@@ -168,7 +168,7 @@ def running(binaries: Path) -> Iterator[Server]:
         "listen_addresses": "127.0.0.1",
         "port": port,
         "unix_socket_directories": folder,
-        # Rows must be right wherever the warehouse is.
+        # Rows must be right in any time zone.
         "timezone": "America/New_York",
         "fsync": "off",
     }
@@ -180,12 +180,12 @@ def running(binaries: Path) -> Iterator[Server]:
             ["/bin/sh", "-c", GUARD, "guard", folder, *command],
             stdin=subprocess.PIPE,
             stderr=log,
-            # Of an interrupt from the keyboard it hears by the pipe only.
+            # Ctrl-C does not reach it: it ends when the pipe is closed.
             start_new_session=True,
             **as_user,
         ),
     ):
-        # Leaving closes the pipe and waits.
+        # Leaving the block closes the pipe and waits for the server to end.
         ready: list[str | Path] = [
             binaries / "pg_isready",
             "--host=127.0.0.1",
@@ -201,7 +201,7 @@ def running(binaries: Path) -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def target() -> Path:
-    """The command of target-postgres, which has an environment of its own."""
+    """The target-postgres command, from an environment of its own."""
     path = Path(
         os.environ.get("TARGET_POSTGRES")
         or ROOT / ".venv-postgres" / "bin" / "target-postgres"
@@ -217,7 +217,7 @@ def target() -> Path:
 
 @dataclass
 class Loaded:
-    """How a load ended."""
+    """The outcome of a load: exit codes, last state and log."""
 
     codes: tuple[int, int]
     state: dict[str, Any]
@@ -240,7 +240,7 @@ class Loader:
         now: datetime = NOW,
         **settings: Any,
     ) -> Loaded:
-        """Load these streams, or all, with the target as it is documented."""
+        """Load these streams, or all, with the documented settings of the target."""
         folder = Path(tempfile.mkdtemp(dir=self.folder))
         tap: list[str | Path] = [sys.executable, "-c", TAP.format(now=now.isoformat())]
         tap += ["--catalog", written(folder / "catalog.json", catalog_of(*streams))]
@@ -278,20 +278,20 @@ class Loader:
 
 
 def documented(language: str) -> list[str]:
-    """The blocks of the recipes that are written in a language."""
+    """The code blocks of the recipes in one language."""
     text = RECIPES.read_text(encoding="utf-8")
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
 def written(path: Path, content: object) -> Path:
-    """A file with this JSON."""
+    """Write JSON to a file, and return its path."""
     path.write_text(json.dumps(content))
     return path
 
 
 @pytest.fixture(scope="session")
 def loader(target: Path, tmp_path_factory: pytest.TempPathFactory) -> Loader:
-    """Runs the tap into the target."""
+    """A loader that runs the tap into the target."""
     return Loader(target, tmp_path_factory.mktemp("loads"))
 
 
@@ -306,7 +306,7 @@ class Warehouse:
 
 @pytest.fixture(scope="session")
 def warehouse(server: Server, loader: Loader) -> Warehouse:
-    """All sixteen streams of the demo as of `NOW`."""
+    """A database with all sixteen streams of the demo as of `NOW`."""
     sentry = SentrySimulator(clock=lambda: NOW)
     database = server.database("demo")
     loaded = loader.load(sentry, database, stats=STATS, start_date=iso(SINCE))
