@@ -1,4 +1,4 @@
-"""The example of Dagster: shards beside each other into one PostgreSQL, twice."""
+"""The Dagster example loads parallel shards into one PostgreSQL, more than once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EXAMPLE = ROOT / "examples" / "dagster"
 DAGSTER = ROOT / ".venv-dagster" / "bin" / "dagster"
 
 ORGANIZATION = "the-interstellar-jurisdiction"
-#: What of an organization only one of its shards may read: see docs/scaling.md.
+#: Streams that only one shard of an organization may read: see docs/scaling.md.
 WHOLE = {
     "organizations",
     "organization_repositories",
@@ -55,7 +55,7 @@ class Engine:
     target: Path
 
     def execute(self, shard: str) -> tuple[int, str]:
-        """Run the job for one shard; its code, and what it printed."""
+        """Run the job for one shard, and return its exit code and output."""
         settings = json.loads(documented("json")[0])
         home = self.folder / "home"
         home.mkdir(exist_ok=True)
@@ -93,14 +93,14 @@ class Engine:
         return run.returncode, run.stdout
 
     def execute_all(self) -> None:
-        """Run all shards: the first alone, since it makes the tables, then the rest."""
+        """Run all shards: the first alone, as it creates the tables, then the rest."""
         first, *rest = SHARDS
         with ThreadPoolExecutor(2) as pool:
             for code, printed in (self.execute(first), *pool.map(self.execute, rest)):
                 assert code == 0, printed
 
     def rows(self) -> dict[str, int]:
-        """How many rows each table has."""
+        """The number of rows in each table."""
         tables = self.database.values(
             "select table_name from information_schema.tables "
             "where table_schema = 'sentry'"
@@ -129,13 +129,13 @@ def engine(server, target, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def loaded(engine):
-    """Everything, by three shards."""
+    """The engine after all three shards were loaded."""
     engine.execute_all()
     return engine
 
 
 def test_the_shards_of_the_example_can_be_read():
-    """Names of settings that are, streams that exist, and none of them twice."""
+    """The shards use existing settings, and streams that any shard may read."""
     shards = json.loads((EXAMPLE / "shards.json").read_text())
 
     assert {key for shard in shards.values() for key in shard} == {
@@ -165,7 +165,7 @@ def test_the_shards_together_load_what_one_run_would(loaded):
 
 
 def test_a_shard_goes_on_from_its_own_state(loaded):
-    """One more event: that, the lookback and the newest counts are asked for."""
+    """A shard run again loads the one new event and changes no other shard's state."""
     before = {shard: loaded.state(shard) for shard in SHARDS}
     rows = loaded.rows()
     project = loaded.sentry.project("telescope")
@@ -193,7 +193,7 @@ def test_a_shard_goes_on_from_its_own_state(loaded):
 
 
 def test_a_shard_that_fails_is_tried_again_and_loads_the_rest(loaded):
-    """A first try that Sentry refuses half-way; the second one goes on."""
+    """A run that Sentry refuses once is retried by Dagster, and the retry succeeds."""
     loaded.sentry.fault(
         403, when=lambda request: request.path == "organizations/sternwarte/"
     )
