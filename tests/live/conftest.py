@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from tests.live.crawler import Key
 
-#: How old events must be to be compared: younger ones may arrive between two readings.
+#: The age from which events are compared: younger ones may arrive between two reads.
 SETTLED = timedelta(minutes=5)
-#: Keys that a failure names.
+#: The number of keys that a failure names.
 NAMED = 3
 
 
@@ -38,11 +38,11 @@ class Difference:
     extra: list[Key] = field(repr=False)
 
     def __bool__(self) -> bool:
-        """Whether there is any."""
+        """Whether any key is missing or extra."""
         return bool(self.missing or self.extra)
 
     def __str__(self) -> str:
-        """Some of it."""
+        """How many keys differ, and some of them."""
         return (
             f"{self.stream} against {self.other}: {len(self.missing)} missing, such as "
             f"{self.missing[:NAMED]}; {len(self.extra)} extra, such as "
@@ -51,16 +51,16 @@ class Difference:
 
 
 class Table:
-    """Every comparison that was made."""
+    """All comparisons that were made."""
 
     def __init__(self) -> None:
-        """Start with none."""
+        """Start without comparisons."""
         self.differences: list[Difference] = []
 
     def compare(
         self, stream: str, other: str, found: Iterable[Key], expected: Iterable[Key]
     ) -> Difference:
-        """Compare, and keep the figures."""
+        """Compare two sets of keys, and record the difference."""
         found, wanted = list(found), set(expected)
         unique = set(found)
         difference = Difference(
@@ -75,7 +75,7 @@ class Table:
         return difference
 
     def lines(self) -> Iterable[str]:
-        """The table, by what was compared with."""
+        """The lines of the table, sorted by what the stream was compared with."""
         form = "{:28} {:12} {:>8} {:>8} {:>8} {:>8}".format
         yield form("stream", "compared with", "records", "expected", "missing", "extra")
         for row in sorted(self.differences, key=lambda row: row.other):
@@ -97,7 +97,7 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leave out what needs a variable of the environment that is not set."""
+    """Deselect the tests that need a variable of the environment that is not set."""
     left_out = {
         item
         for item in items
@@ -110,7 +110,7 @@ def pytest_collection_modifyitems(config, items):
 
 
 def pytest_terminal_summary(terminalreporter, config):
-    """Print the table."""
+    """Print the table of comparisons."""
     if config.stash[TABLE].differences:
         terminalreporter.section("records")
         for line in config.stash[TABLE].lines():
@@ -124,7 +124,7 @@ def table(pytestconfig):
 
 @pytest.fixture(scope="session")
 def server():
-    """The server to test, up to an end that does not move while the tests run."""
+    """The server to test, with an end that does not move while the tests run."""
     url, token = os.environ.get("SENTRY_URL"), os.environ.get("SENTRY_TOKEN")
     if not url or not token:
         pytest.exit("set SENTRY_URL and SENTRY_TOKEN, the server to test", 4)
@@ -149,13 +149,13 @@ def target():
 
 @pytest.fixture(scope="session")
 def run(server, target, tmp_path_factory):
-    """Everything that the tap reads, with an empty state."""
+    """A run of the tap that reads everything, without a state."""
     return sync(server, tmp_path_factory.mktemp("run"), target=target, stats=STATS)
 
 
 @pytest.fixture(scope="session")
 def crawl(server, run):
-    """Everything that the server lists, read after the tap has been at work."""
+    """A crawl of everything that the server lists, made after the run."""
     del run
     return Crawl(server, "1d")
 
