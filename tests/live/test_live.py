@@ -1,4 +1,4 @@
-"""What the tap reads from a real server is what the server holds."""
+"""The tap reads from a real server what the server holds."""
 
 import re
 from dataclasses import replace
@@ -14,7 +14,7 @@ from tests.live.truth import KEYS as TOLD
 
 pytestmark = pytest.mark.live
 
-#: Streams of records that happened at some time.
+#: Streams of dated records, with the column of their date.
 DATED = {
     "project_issues": "lastSeen",
     "project_events": "dateCreated",
@@ -51,7 +51,7 @@ def test_only_what_the_server_lacks_is_asked_for_in_vain(run):
 
 
 def repeated(log):
-    """What was asked for again although the server has it."""
+    """The paths that were requested again although the server has them."""
     lacked = [re.sub("{.*?}", "[^/]+", path) for path in LACKED.findall(log)]
     return {
         path
@@ -75,7 +75,7 @@ def test_the_keys_of_a_stream_are_those_that_the_server_lists(
     difference = table.compare(
         stream, "its lists", run.keys_of(stream), crawl.keys[stream]
     )
-    # A walk along the cursors misses a row for each that it meets twice.
+    # Paging by cursor misses a row for each row that it returns twice.
     found = {key[:3] for key in difference.extra}
 
     assert not difference.missing, str(difference)
@@ -88,14 +88,14 @@ def test_no_key_comes_twice(stream, run):
 
 
 def test_every_record_fits_its_schema(run):
-    """With all of its columns declared, and none of its keys null."""
+    """Every column of a record is declared, and none of its keys is null."""
     wrong = [fault for stream in STREAMS for fault in faults(run, stream)]
 
     assert wrong[:5] == []
 
 
 def faults(run, stream):
-    """What is wrong with the records of a stream."""
+    """The faults in the records of a stream."""
     if stream not in run.schemas:
         return
     message = run.schemas[stream]
@@ -120,7 +120,7 @@ def test_the_target_stores_every_record_once(run):
 
 @pytest.mark.parametrize("stream", COUNTS)
 def test_the_counts_are_those_that_the_server_gives(stream, server, run, crawl):
-    """But for the newest two buckets, which still grow."""
+    """Counts are equal, except in the newest two intervals, which still grow."""
     complete = server.end - 2 * RESOLUTIONS["1d"]
     found = {
         run.key(stream, record): record["count"]
@@ -138,14 +138,14 @@ def test_the_counts_are_those_that_the_server_gives(stream, server, run, crawl):
 # What the server really holds ---------------------------------------------------------
 
 
-# The files do not tell of the others: those are compared with the server's own lists.
+# The files lack the other streams, which are compared with the server's lists only.
 @pytest.mark.needs("SENTRY_TRUTH")
 @pytest.mark.parametrize("stream", [*TOLD, *EVENTS])
 def test_the_keys_of_a_stream_are_those_in_the_database(stream, run, truth, table):
     expected = truth.keys(stream)
     found = [key for key in run.keys_of(stream) if key[0] in truth.organizations]
     difference = table.compare(stream, "database", found, expected)
-    # Where a server leaves out rows whatever is tried, the log counts them.
+    # If a server leaves out rows in spite of retries, the log counts them.
     said = {name: int(number) for name, number in MISSED.findall(run.log)}
 
     assert not difference.extra, str(difference)
@@ -154,7 +154,7 @@ def test_the_keys_of_a_stream_are_those_in_the_database(stream, run, truth, tabl
 
 @pytest.fixture(scope="session", params=RESOLUTIONS)
 def counted(request, server, truth, target, tmp_path_factory):
-    """A run for the event counts over the whole time that the files cover."""
+    """A run for the event counts over the whole period that the files cover."""
     resolution = request.param
     first, _ = truth.span(resolution)
     return resolution, sync(
@@ -191,7 +191,7 @@ def test_the_counts_are_those_in_the_database(stream, counted, truth, table):
 
 
 def test_the_state_says_how_far_everything_was_read(server, run, crawl):
-    """Each project, team or organization up to the end of the run."""
+    """In each dated stream, the bookmark of every project is the end of the run."""
     missing = MISSING.findall(run.log)
     end = text(server.end)
     projects = {key[1] for key in crawl.keys["organization_projects"]}
@@ -204,13 +204,13 @@ def test_the_state_says_how_far_everything_was_read(server, run, crawl):
 
 
 def entries_of(run, stream):
-    """What the last STATE says of a stream."""
+    """The bookmarks of a stream in the last STATE."""
     return run.states[-1]["bookmarks"].get(stream, {}).get("by_id", {})
 
 
 @pytest.fixture(scope="module")
 def second(server, run, target, tmp_path_factory):
-    """A run right after the first, from its state."""
+    """A run right after the first, with its state."""
     return sync(
         replace(server, end=datetime.now(UTC).replace(microsecond=0)),
         tmp_path_factory.mktemp("second"),
