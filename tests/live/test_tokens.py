@@ -1,4 +1,4 @@
-"""A token that may not read everything is told what it lacks."""
+"""With a token that may not read everything, the run names what is missing."""
 
 import os
 import re
@@ -17,7 +17,7 @@ EXPIRED = "SENTRY_TOKEN_EXPIRED"
 
 MISSING = re.compile(r"needs a token with the scope (\w+:\w+)")
 
-#: What these need is documented, and the same on all servers.
+#: The scopes that these streams need are documented, and the same on all servers.
 NEEDED = {
     "projects": "project:read",
     "team_projects": "project:read",
@@ -31,12 +31,12 @@ NEEDED = {
 
 
 def with_token(server, variable):
-    """The server, asked with another token."""
+    """The server with another token."""
     return replace(server, token=os.environ[variable])
 
 
 def assert_failed(run, token):
-    """The run failed with a message, not with a traceback, and kept its secret."""
+    """Check that the run failed without a traceback and without showing the token."""
     assert run.code == 1
     assert "Traceback" not in run.log
     assert token not in run.log
