@@ -1,7 +1,8 @@
-"""What a server really holds, from CSV files that were taken from its database.
+"""The data that a server holds, from CSV files that were taken from its database.
 
-organizations, teams, projects, repositories, issues, events, users, feedback, and
-`stats_1d` and `stats_1h` with the event counts that are not zero.
+The files are organizations, teams, projects, team_projects, repositories, issues,
+events, users, feedback, and `stats_1d` and `stats_1h` with the event counts that are
+not zero.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ Key: TypeAlias = tuple[str, ...]
 
 
 class Truth:
-    """What is in the files, as keys of records."""
+    """The contents of the files, as keys of records."""
 
     def __init__(self, folder: Path) -> None:
-        """Read the names of everything."""
+        """Read the slugs and ids of organizations, projects and teams."""
         self.folder = folder
         self._organizations = {
             row["slug"]: row["id"] for row in self.rows("organizations")
@@ -43,24 +44,24 @@ class Truth:
             return list(csv.DictReader(file))
 
     def key(self, row: Row) -> Key:
-        """The id of the organization, and that of something in it."""
+        """The id of a row's organization, and its own."""
         return (self._organizations[row["org"]], row["id"])
 
     def project(self, row: Row) -> Key:
-        """The ids of the organization and the project of something."""
+        """The ids of the organization and the project of a row."""
         return self._projects[row["org"], row["project"]]
 
     def team_project(self, row: Row) -> Key:
-        """The ids of the organization, a team and a project of it."""
+        """The ids of the organization, the team and the project of a row."""
         return (*self._teams[row["org"], row["team"]], row["project_id"])
 
     @property
     def organizations(self) -> set[str]:
-        """The ids of the organizations that the files are about."""
+        """The ids of the organizations in the files."""
         return set(self._organizations.values())
 
     def keys(self, stream: str) -> set[Key]:
-        """The keys of a stream that the files tell of."""
+        """The keys of a stream, according to the files."""
         if stream in EVENTS:
             return {
                 (*self.project(row), row["event_id"]) for row in self.rows("events")
@@ -94,7 +95,7 @@ class Truth:
         return counts
 
     def span(self, resolution: str) -> tuple[datetime, datetime]:
-        """The first and the last bucket in the files."""
+        """The first and the last interval in the files."""
         instants = [
             parse(float(row["timestamp"])) for row in self.rows(f"stats_{resolution}")
         ]
@@ -102,7 +103,7 @@ class Truth:
 
 
 def tag(row: Row) -> str:
-    """How Sentry names a user: by the first that is known of these."""
+    """The tag by which Sentry identifies a user: the first attribute that is known."""
     for name, column in USER.items():
         if row[column]:
             return f"{name}:{row[column]}"
@@ -119,12 +120,13 @@ USER = {
 
 
 def is_listed(row: Row) -> bool:
-    """Whether it is in a list at all: a report without an issue is not."""
+    """Whether Sentry ever lists the row: it does not list a report without an issue."""
     return row.get("listed") != "never"
 
 
-#: For each stream the file, and what makes the key of a row. Hidden repositories are
-#: among them: the tap asks for every status, as it does for feedback and issues.
+#: The file of each stream, and the function that makes the key of a row. Hidden
+#: repositories are included: the tap requests every status, as it does for feedback and
+#: issues.
 KEYS: Mapping[str, tuple[str, Callable[[Truth, Row], Key]]] = {
     "organizations": ("organizations", lambda _, row: (row["id"],)),
     "organization_projects": ("projects", Truth.key),
