@@ -1,4 +1,4 @@
-"""Runs `tap-sentry` as its users do: as a process of its own, into a target."""
+"""Run `tap-sentry` as its users do: in a process of its own, into a target."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ TAP = (sys.executable, "-m", "tap_sentry")
 
 @dataclass(frozen=True)
 class Run:
-    """What a run of the tap left behind."""
+    """The result of a run of the tap."""
 
     code: int
-    #: What it told people.
+    #: Its log.
     log: str
-    #: The Singer messages.
+    #: The file with its Singer messages.
     output: Path
-    #: Where the target put the records, if there was one.
+    #: The folder that the target wrote to, if there was one.
     loaded: Path | None
 
     def messages(self, kind: str) -> Iterator[Message]:
@@ -60,7 +60,7 @@ class Run:
 
     @functools.cached_property
     def keys(self) -> Mapping[str, Counter[Key]]:
-        """How often each key was written."""
+        """How often each key of each stream was written."""
         keys: defaultdict[str, Counter[Key]] = defaultdict(Counter)
         for message in self.messages("RECORD"):
             stream = message["stream"]
@@ -87,7 +87,7 @@ KEYS = "key_properties"
 
 
 def read_lines(file: Path) -> Iterator[Message]:
-    """The JSON objects in a file, one a line."""
+    """The JSON objects in a file, one per line."""
     with file.open(encoding="utf-8") as lines:
         yield from map(json.loads, lines)
 
@@ -103,7 +103,7 @@ def sync(
     """Run the tap with these streams selected, all of them if none is named."""
     folder.mkdir(parents=True, exist_ok=True)
     config = write(folder / "config.json", {**server.settings, **settings})
-    # The token goes by the environment, so that none is left on the disk.
+    # The token is passed in the environment, so that it is not left on the disk.
     command = [*TAP, "--config", str(config), "--config", "ENV"]
     catalog = json.loads(
         subprocess.check_output(  # noqa: S603 - the tap itself
@@ -127,7 +127,7 @@ def pipe(
     target: str | None,
     loaded: Path | None,
 ) -> Run:
-    """Run the tap into the target, and keep what passes between them."""
+    """Run the tap into the target, and save the messages between them."""
     output, log = folder / "singer.jsonl", folder / "log.txt"
     with contextlib.ExitStack() as stack:
         tap = stack.enter_context(
@@ -157,7 +157,7 @@ def pipe(
 
 
 def start_target(command: str, folder: Path, loaded: Path) -> subprocess.Popen[bytes]:
-    """Start target-jsonl; it reads what is written to it."""
+    """Start target-jsonl, which reads from a pipe."""
     loaded.mkdir()
     settings = {"destination_path": str(loaded), "do_timestamp_file": False}
     config = write(folder / "target.json", settings)
@@ -169,7 +169,7 @@ def start_target(command: str, folder: Path, loaded: Path) -> subprocess.Popen[b
 
 
 def environment(token: str) -> dict[str, str]:
-    """The variables of this process, without what would change the settings."""
+    """The environment of this process, without the tap's settings."""
     inherited = {
         name: value
         for name, value in os.environ.items()
