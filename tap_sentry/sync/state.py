@@ -4,11 +4,11 @@
         "bookmark": "2026-11-23T20:00:00Z",
         "scan": [{"start": …, "end": …, "at": …}]}}}}}
 
-One entry per project, team or organization, by id, so that a renamed one keeps its
-place. The scan stands in a list because Meltano merges states key by key: a list is
-taken whole, while an object would be mixed with that of a former scan, and cannot be
-merged into a null at all. The SDK's own partitions are searched and copied at every
-step, which is quadratic in their number; this state is looked up and changed in place.
+There is one entry per project, team or organization, by id, so that a renamed one keeps
+its bookmark. The scan is in a list because Meltano merges states key by key: a list is
+replaced as a whole, while an object would be mixed with that of an earlier scan, and
+cannot be merged into a null at all. The SDK searches and copies its own partitions at
+every step, which is quadratic in their number; this state is changed in place.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Scan:
     window: Window
     #: The oldest date that was written.
     at: datetime | None = None
-    #: Where the list goes on.
+    #: Where the list continues.
     cursor: str | None = None
     #: The issue that is being read; those with smaller ids are done.
     issue: int | None = None
@@ -52,7 +52,7 @@ class Scan:
         window = Window(max(start, self.window.start), self.window.end)
         if window.start < self.end:
             return replace(self, window=window)
-        # All that is left of the list in hand lies before the start.
+        # The rest of the current list lies before the start.
         if self.issue is None:
             return Scan(Window(window.end, window.end))
         return Scan(window, issue=self.issue + 1)
@@ -64,9 +64,9 @@ class Scan:
     def resumable(self, cursor: str | None, floor: datetime | None = None) -> Scan:
         """Return the scan that resumes a list at the page with this cursor.
 
-        A cursor in time is kept; one that counts rows of a list ordered by
-        `dateCreated` is replaced by that date, but by none before `floor`; so is a new
-        `end`, which has no cursor; where a cursor says nothing, the list is read again
+        A cursor in time is kept. One that counts rows of a list ordered by
+        `dateCreated` is replaced by the date reached, but by none before `floor`; so is
+        a new `end`, which has no cursor. With any other cursor the list is read again
         from the top.
         """
         if cursor is None or pagination.counts_rows(cursor):
@@ -77,7 +77,7 @@ class Scan:
         return replace(self, at=None, cursor=None)
 
     def to_state(self) -> list[Entry]:
-        """Return the scan as the state keeps it."""
+        """Return the scan as it is stored in the state."""
         entry: Entry = {
             "start": to_text(self.window.start),
             "end": to_text(self.window.end),
@@ -95,7 +95,7 @@ class Scan:
         """Return the scan of an entry in the state.
 
         Raises:
-            ValueError: If it is no scan.
+            ValueError: If it is not a scan.
         """
         try:
             (entry,) = entries
@@ -161,7 +161,7 @@ class Bookmarks:
         self._start = start
 
     def _stream(self, stream: str) -> dict[str, Any]:
-        """Return the part of a stream; a new one records where its first sync began."""
+        """Return a stream's bookmarks; a new stream records its first `start_date`."""
         since = {"since": to_text(self._start)} if self._start else {}
         return self._bookmarks.setdefault(stream, since)
 
@@ -192,13 +192,13 @@ class Bookmarks:
         self.update(stream, key, scan=scan.to_state())
 
     def finish(self, stream: str, key: str, scan: Scan) -> None:
-        """Move the bookmark to the end of a complete scan, unless it is later."""
+        """Move the bookmark to the end of a complete scan, but never back."""
         entry = self.entry(stream, key)
         values = {
             "bookmark": max(entry.get("bookmark") or "", to_text(scan.window.end))
         }
-        # Meltano merges the state of a failed run into the one before: a scan that is
-        # only left out would come back.
+        # Meltano merges the state of a failed run into the previous state: a scan that
+        # is merely omitted would come back.
         nothing = {"scan": None} if "scan" in entry else {}
         self.update(stream, key, **values, **nothing)
 
@@ -206,12 +206,12 @@ class Bookmarks:
 def load(
     state: dict[str, Any], logger: logging.Logger, *, latest: datetime
 ) -> dict[str, Any]:
-    """Return the usable bookmarks of a state, and log what is not usable.
+    """Return the usable bookmarks of a state, and log the others.
 
     Args:
         state: The state that was passed in.
         logger: Where unusable parts are logged.
-        latest: The latest valid bookmark; a wrong clock made those after it.
+        latest: The latest valid bookmark; later ones come from a wrong clock.
     """
     bookmarks = state.get("bookmarks")
     if not isinstance(bookmarks, dict):
@@ -248,7 +248,7 @@ def load(
 
 
 def synced_later(bookmarks: dict[str, Any], start: datetime) -> dict[str, datetime]:
-    """Return the streams whose first sync began after a start, with where it began."""
+    """Return the streams whose first `start_date` was after `start`, with that date."""
     firsts = {
         stream: parse_instant(found["since"])
         for stream, found in bookmarks.items()
@@ -291,7 +291,7 @@ def _usable(
                 key,
             )
             continue
-        # One before all that Sentry holds is as good as none.
+        # A date before all that Sentry holds has no effect.
         if instant > BEGINNING:
             usable[name] = to_text(instant)
     return usable
@@ -304,9 +304,9 @@ class NoStateManager:
     context, which is quadratic in their number.
     """
 
-    #: The SDK sets it to False on the one that it got; the next one is a new one.
+    #: The SDK sets this to False, which has no effect: each access makes a new manager.
     is_flushed = True
-    #: The SDK touches it before it writes a STATE message.
+    #: The SDK reads this before it writes a STATE message.
     stream_state: ClassVar[Entry] = {}
 
     def _nothing(self, *_: object, **__: object) -> None:
