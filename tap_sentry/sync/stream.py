@@ -50,7 +50,7 @@ class SingerStream(RESTStream[str]):
 
     @property
     def replication_method(self) -> str:
-        """FULL_TABLE without a replication key, whatever the catalog says."""
+        """FULL_TABLE without a replication key, regardless of the catalog."""
         return super().replication_method if self.replication_key else "FULL_TABLE"
 
     @property
@@ -114,7 +114,7 @@ class SingerStream(RESTStream[str]):
 
     @functools.cached_property
     def columns_not_in_catalog(self) -> frozenset[str]:
-        """The columns that the catalog of the user does not have."""
+        """The columns that the user's catalog does not have."""
         known = self.effective_schema.get("properties") or {}
         return frozenset(self.schema["properties"]) - frozenset(known)
 
