@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 BUFFER = 64 * 1024
 #: A STATE line is due when the lines since the last one are this many times as long …
 STATE_SHARE = 40
-#: … and at the latest after so many seconds.
+#: … and at the latest after this many seconds.
 STATE_SECONDS = 10.0
 
 
@@ -71,7 +71,7 @@ class SentryWriter(MsgSpecWriter):
         """Raise an exception in the main thread: between two lines, or while it waits.
 
         Signal handlers call this, so that no line is cut and no state is ahead of the
-        lines. Only the first call counts; a second one would interrupt the ending.
+        lines. Only the first call counts; a second one would interrupt the shutdown.
         """
         if self._is_stopped:
             return
@@ -145,7 +145,7 @@ class StateLines:
         self._at = clock()
 
     def changed(self) -> None:
-        """Record that the state has changed; all records up to it are written."""
+        """Record that the state has changed; the records it covers are written."""
         self._changed = True
 
     def write_state(self, state: dict[str, Any], *, is_final: bool = False) -> None:
