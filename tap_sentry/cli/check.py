@@ -1,6 +1,6 @@
 """`--test`: check token, scopes, organizations and projects, and print the results.
 
-A few requests: none for issues or events, and nothing is extracted.
+It sends a few requests, none of them for issues or events, and extracts nothing.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 S = TypeVar("S", bound="SentryStream")
 
-#: What to do where nothing answers as Sentry does.
+#: The hint for a server that does not respond like Sentry.
 NO_SENTRY = "see that api_url is the address of a Sentry"
 
 
 class Check:
-    """Checks what a run needs and prints a line for each."""
+    """Checks what a run needs, and prints a line for each check."""
 
     def __init__(self, tap: TapSentry, say: Callable[[str], object]) -> None:
         """Check the settings of `tap`, and print lines with `say`."""
@@ -39,7 +39,7 @@ class Check:
         self._say = say
         self._wrong = 0
         self._run = tap.run
-        # The lists decide, whether the server states the scopes or not.
+        # One attempt is enough: the lists decide, even if the scopes are not stated.
         self._run.scopes.attempts = 1
         self._organizations = self._stream(Organizations)
 
@@ -48,7 +48,7 @@ class Check:
         return next(s for s in self._tap.sentry_streams if type(s) is kind)
 
     def run(self) -> bool:
-        """Return whether everything is right."""
+        """Run all checks; return whether everything is right."""
         if self._token() and self._scopes():
             found = {id_and_slug(row)[0]: row for row in self._rows()}
             for stream in (
@@ -69,7 +69,7 @@ class Check:
         try:
             _ = self._run.scopes.requested
         except (errors.MissingEndpointError, errors.RejectedError):
-            # An odd server, or a proxy that lets some paths through.
+            # An unusual server, or a proxy that lets only some paths through.
             self._right(f"{server} answers")
         except errors.FatalError as error:
             return self._is_wrong(str(error))
