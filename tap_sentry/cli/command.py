@@ -23,7 +23,7 @@ from tap_sentry.tap import TapSentry
 _TEST = "tap_sentry.test"
 
 
-class TapCommand(TapSentry):  # noqa: D101 - that of the tap
+class TapCommand(TapSentry):  # noqa: D101 - the tap's
     # `--about` prints it as the description.
     __doc__ = TapSentry.__doc__
 
@@ -33,7 +33,7 @@ class TapCommand(TapSentry):  # noqa: D101 - that of the tap
     ) -> Any:
         """Read the config files; report in one line what is wrong with them.
 
-        Of this class, the command runs this method first.
+        This is the first method of the class that the command calls.
         """
         for number in STOP_SIGNALS:
             signal.signal(number, cls._exit_on_signal)
@@ -52,7 +52,7 @@ class TapCommand(TapSentry):  # noqa: D101 - that of the tap
 
     @classmethod
     def get_singer_command(cls) -> click.Command:
-        """Return the SDK's command, with one line for a file that cannot be opened."""
+        """Return the SDK's command; it reports an unreadable file in one line."""
         command = super().get_singer_command()
         for param in command.params:
             if isinstance(param.type, click.File):
@@ -88,7 +88,7 @@ class TapCommand(TapSentry):  # noqa: D101 - that of the tap
         state: IO[str] | None = None,
         catalog: IO[str] | None = None,
     ) -> None:
-        """Run the tap and exit with a code that says how it ended."""
+        """Run the tap, and exit with the code for its outcome."""
         if about:
             cls.print_about(about_format or EXPLAINED)
             return
@@ -114,7 +114,7 @@ class TapCommand(TapSentry):  # noqa: D101 - that of the tap
     def _make(
         cls, config: Any, state: IO[str] | None, catalog: IO[str] | None
     ) -> TapCommand:
-        """Return the tap, after checking everything that the command line gives.
+        """Return the tap, after checking all input of the command line.
 
         Raises:
             ConfigValidationError: With a line for each mistake.
