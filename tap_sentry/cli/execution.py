@@ -62,7 +62,7 @@ class Execution:
     def run(self) -> int:
         """Sync everything and return the exit code.
 
-        0: every part was read, or skipped and listed beside others that were read.
+        0: every part was read, or skipped and listed while others were read.
         1: an error, or a stream of which no part could be read. 128 + n: signal n.
         """
         for number in STOP_SIGNALS:
@@ -84,7 +84,7 @@ class Execution:
         except UnwritableError as error:
             return self._give_up(error)
         finally:
-            # All that is left to stop is Python itself.
+            # From here on a signal would only interrupt the exit of Python.
             for number in STOP_SIGNALS:
                 signal.signal(number, signal.SIG_IGN)
             if self._deadline:
@@ -102,9 +102,9 @@ class Execution:
         return ending.code or int(bool(failed))
 
     def _failed(self) -> dict[str, str]:
-        """Return the streams that returned nothing because all of it failed.
+        """Return the streams that returned no records because every part failed.
 
-        A part that broke off after some records returned something.
+        A stream that returned some records before a part failed is not among them.
         """
         records = {s.name: s.metrics[0].records for s in self._tap.sentry_streams}
         failed = self._run.results.failed
@@ -149,7 +149,7 @@ class Execution:
             self._logger.info("%s", line)
 
     def _give_up(self, error: UnwritableError) -> int:
-        """Return the exit code after the target has gone."""
+        """Log why no output can be written, and return the exit code."""
         self._logger.error("%s", error)
         # Python would report that it cannot flush stdout when it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -166,7 +166,7 @@ class Execution:
 
 
 def terminal(logger: logging.Logger) -> Terminal | None:
-    """Return the terminal that stderr is; None if it is not one, or logging is off."""
+    """Return the terminal of stderr; None if stderr is not one, or logging is off."""
     if not (sys.stderr.isatty() and logger.isEnabledFor(logging.INFO)):
         return None
     # Importing it is slow.
