@@ -1,4 +1,4 @@
-"""The input files of the command line; each mistake in them is one line."""
+"""Read the input files of the command line; report each mistake in one line."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class File(click.File):
-    """A file option; a file that cannot be opened is one log line."""
+    """A file option that logs one line for a file that cannot be opened."""
 
     def __init__(self, logger: logging.Logger) -> None:
         """Keep the logger for that line."""
