@@ -31,7 +31,7 @@ MARKS = "|/-\\"
 
 
 class Terminal:
-    """The terminal that stderr is."""
+    """The terminal that stderr writes to."""
 
     def __init__(self) -> None:
         """Prepare the console; nothing is written yet."""
