@@ -32,8 +32,8 @@ def check_token(config: object) -> None:
 def check_environment(prefix: str, properties: Mapping[str, Any]) -> None:
     """Check the environment variables that hold settings.
 
-    The SDK reads any other word as false, and its error for a number that cannot be
-    parsed does not name the variable.
+    The SDK reads an unrecognized boolean as false, and its error for a number that
+    cannot be parsed does not name the variable.
 
     Args:
         prefix: What the names of the variables begin with.
@@ -57,7 +57,7 @@ def check_environment(prefix: str, properties: Mapping[str, Any]) -> None:
         raise config_error(*wrong)
 
 
-#: The words that the SDK reads as true, and those that everybody means as false.
+#: The words that the SDK reads as true, and the usual words for false.
 _BOOLEANS = dict.fromkeys(("true", "1", "yes", "on"), True)
 _BOOLEANS |= dict.fromkeys(("false", "0", "no", "off"), False)
 #: For each type: what a variable must hold, and how it is parsed.
