@@ -39,7 +39,7 @@ class Names:
         return not self.included or any(_fits(p, aliases) for p in self.included)
 
     def unmatched(self, known: Iterable[tuple[str, ...]]) -> list[str]:
-        """Return the names to include, globs too, that match nothing."""
+        """Return the names to include, also globs, that match nothing."""
         known = list(known)
         return [
             pattern
@@ -56,7 +56,7 @@ def parse_url(text: str) -> str:
     """Return the address of a server, without a trailing `/` or `/api/0/`.
 
     Raises:
-        ValueError: If it is no address that requests can be sent to.
+        ValueError: If it is not an address that requests can be sent to.
     """
     text = text.strip()
     if re.search(r"\s", text):
