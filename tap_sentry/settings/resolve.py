@@ -37,11 +37,11 @@ class Settings:
     issue_query: str
     stats: tuple[str, ...]
     stats_resolution: str
-    #: From `start_date`, `end_date` or `report_date`; an end is never after the start
-    #: of the run, so it is the upper bound of everything that the run reads.
+    #: From `start_date`, `end_date` or `report_date`. `end` is never after `started`,
+    #: so it is the upper bound of everything that the run reads.
     start: datetime | None
     end: datetime
-    #: A run for one day reads no bookmark and leaves all as they are.
+    #: Whether the run is for one day; it then neither reads nor moves bookmarks.
     is_report: bool
     lookback: timedelta
     issue_refresh: timedelta
