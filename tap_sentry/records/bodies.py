@@ -206,7 +206,7 @@ def clean(value: Any) -> Any:
 
 
 def decode_value(raw: Any) -> Any:
-    """Decode the value of one column; values that are decoded are returned as is."""
+    """Decode the value of one column, unless it is decoded already."""
     if type(raw) is not Raw:
         return raw
     try:
@@ -250,7 +250,7 @@ def _not_null(row: Row) -> Row:
 
 
 def array_objects(raw: Any) -> list[Row]:
-    """Return the items of an array column, each as `object_fields` does."""
+    """Return the items of an array column, each as `object_fields` returns it."""
     try:
         found = _ROWS.decode(raw)
     except (msgspec.DecodeError, TypeError, RecursionError):
