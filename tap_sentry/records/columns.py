@@ -216,6 +216,6 @@ class Projection:
             if (found := columns.get(sent)) is None:
                 continue
             column, passing, coerce = found
-            # Not by `_first`: this is done for every column of every row.
+            # Without `first_byte`: a call for every column of every row is slow.
             converted[column] = raw if memoryview(raw)[0] in passing else coerce(raw)
         return converted
