@@ -28,9 +28,10 @@ _OTHER_SHAPE = (
 
 
 def decode_counts(body: bytes) -> list[Row]:
-    """Decode counts: by outcome, or of the one stat that was requested.
+    """Decode counts, either by outcome or of the one stat that was requested.
 
-    Each row has `timestamp` (a `datetime`), `count` and, by outcome, `outcome`.
+    Each row has `timestamp` (a `datetime`) and `count`; counts by outcome also have
+    `outcome`.
 
     Raises:
         DamagedBodyError: If the body is not JSON.
@@ -51,7 +52,7 @@ def _by_outcome(body: Mapping[str, Any]) -> Iterator[Row]:
         series = group["series"]["sum(quantity)"]
         for time, count in zip(times, series, strict=True):
             yield {"outcome": outcome, "timestamp": time, "count": int(count or 0)}
-    # A window without events has no groups, and counts all the same.
+    # A window without events has no groups; its counts are 0.
     for time in times:
         yield {"timestamp": time, "count": 0}
 
