@@ -23,7 +23,7 @@ class ChosenIssues:
         """Request nothing yet.
 
         Args:
-            issues: The stream of issues, whose children read the events of these.
+            issues: The stream of issues, whose children read events of chosen issues.
         """
         self._issues = issues
         self._run = issues.run
