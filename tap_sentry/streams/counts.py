@@ -39,8 +39,8 @@ OUTCOMES = {
 }
 #: How far back a run without `start_date` reads; every server keeps as much.
 KEPT = {"1d": 90 * DAY, "1h": 7 * DAY}
-#: Intervals that one request may ask for: of `stats_v2`, of the older endpoints. The
-#: former takes 1,000, but older servers count the one that `end` would start.
+#: The most intervals in one request: to `stats_v2`, and to the older endpoints. The
+#: former accepts 1,000, but older servers also count the interval that begins at `end`.
 MAX_INTERVALS = 999
 MAX_POINTS = 10_000
 
@@ -62,7 +62,7 @@ class EventCounts(SentryStream):
         """Yield the counts of each stat; the newest two buckets are read again."""
         self._current = context[self.state_column]
         if self.is_v2 and any(self.windows(context)):
-            # A list of projects that fails says nothing of the counts.
+            # Projects are read here: a failure of their list is not one of the counts.
             self.projects(context)
         yield from self.reader.with_fallback(context, lambda: self.read(context))
 
@@ -84,7 +84,7 @@ class EventCounts(SentryStream):
                 part = Window(rest.start, min(rest.end, rest.start + self.longest))
                 was_ungrouped = self.is_ungrouped
                 rows = list(self.counts(context, counted, part))
-                # The first response may show that it has to be requested otherwise.
+                # The first response may require a different request for the window.
                 if was_ungrouped == self.is_ungrouped:
                     yield part, rows
                     reached = part.end
@@ -125,7 +125,7 @@ class EventCounts(SentryStream):
         return self.run.settings.stats
 
     def counted(self, stats: tuple[str, ...]) -> tuple[str, ...]:
-        """Return those of some stats that the server can count."""
+        """Return the stats among `stats` that the server can count."""
         if not self.is_ungrouped:
             return stats
         return tuple(stat for stat in stats if stat in self._accepted_stats)
@@ -259,7 +259,7 @@ class EventCounts(SentryStream):
     def prefetches(self, context: Context) -> Iterator[Prefetch | None]:
         """Yield the requests for the first window."""
         if context[self.state_column] == self._current:
-            # Its bookmark moves on.
+            # It is being read, so its bookmarks move.
             return
         for stats, window in list(self.windows(context))[:1]:
             rest = self.reader.retained(context, window)
