@@ -36,7 +36,7 @@ class IssueLists:
         self._issues = issues
         self._run = issues.run
         self._ids: dict[Hashable, set[int]] = {}
-        #: The issues that the events of a project name, with the newest of their dates.
+        #: The issues of each project's events, with the date of the newest event.
         self._named: dict[object, dict[int, datetime]] = {}
         #: Why the issues of the project could not be read.
         self.failure: Exception | None = None
@@ -59,7 +59,7 @@ class IssueLists:
         """Yield the issues that the server lists for a window, each once.
 
         Raises:
-            SentryError: If they cannot be read, also when they are read again.
+            SentryError: If they cannot be read, now or in an earlier call.
         """
         if self.failure is not None:
             raise self.failure
@@ -156,10 +156,10 @@ class IssueLists:
             named[int(issue)] = max(date, named.get(int(issue), date))
 
     def named(self, context: Context, window: Window) -> set[int]:
-        """Return the issues that events of a window name, listed or not.
+        """Return the issues named by events in a window, whether listed or not.
 
-        An issue that has just got its events may stand on no page of the list yet. With
-        an `issue_query` it may be missing for good reason.
+        An issue with very recent events may not be on any page of the list yet. With an
+        `issue_query`, it may be missing because the query excludes it.
         """
         if self._run.settings.issue_query:
             return set()
