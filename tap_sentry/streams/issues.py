@@ -78,7 +78,7 @@ class ProjectIssues(WindowedStream):
             self._unread.add((context or {}).get("organization_id"))
 
     def on_siblings_synced(self, context: Context) -> None:
-        """Sync the events of all issues: those of the project name some of these.
+        """Sync the events of all issues, also of those found in the project's events.
 
         The SDK would sync the children once for each issue, with a SCHEMA, a STATE and
         a look at all partitions each time.
