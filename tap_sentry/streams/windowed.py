@@ -177,7 +177,7 @@ class WindowedStream(SentryStream):
                     if len(seen) > most:
                         del seen[next(iter(seen))]
                     rows.append(row)
-                    # A date before all that Sentry holds says nothing of the others.
+                    # A date before all that Sentry holds does not move the scan.
                     if date is not None and BEGINNING <= date < (
                         reached.at or window.end
                     ):
@@ -188,8 +188,8 @@ class WindowedStream(SentryStream):
         """Yield the pages of a scan.
 
         Sentry fails (500, 400) where all of a window is older than what it keeps, and
-        refuses cursors that it does not know: a scan that lay idle too long is asked
-        for from its top, which Sentry cuts.
+        rejects cursors that are no longer valid. A scan that was interrupted too long
+        ago is therefore requested from its top, and Sentry returns what it keeps.
         """
         is_read = False
         try:
@@ -233,7 +233,7 @@ class WindowedStream(SentryStream):
     def scan_list(
         self, context: Context, scan: state.Scan, start: Place | None = None
     ) -> PagedList:
-        """Return the pages of a scan. A server that ignores dates is stopped by them.
+        """Return the pages of a scan. Dates end it if the server ignores its window.
 
         Args:
             context: The context of the list.
