@@ -1,4 +1,4 @@
-"""What every request carries, and what the SDK's hooks are used for."""
+"""The client's requests, and the metrics of the SDK."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tap_sentry.api.urls import query_string, quote_part
 from tests.conftest import NOW, catalog_of, run
 from tests.sentry import TOKEN, SentrySimulator
 
-#: What is read for `projects`, `project_issues` and `project_events`.
+#: The streams read to sync `projects`, `project_issues` and `project_events`.
 READ = {
     *("organizations", "organization_projects"),
     *("projects", "project_issues", "project_events"),
@@ -22,7 +22,7 @@ READ = {
 
 
 def test_a_request_says_who_asks(sync, sentry):
-    """Sentry's operators see the tap and its version in their logs."""
+    """The user agent of every request is the tap's name and version."""
     sync("organizations")
 
     agents = {request.user_agent for request in sentry.requests}
@@ -30,7 +30,7 @@ def test_a_request_says_who_asks(sync, sentry):
 
 
 def test_the_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch):
-    """All requests go to it, with the address that they are meant for."""
+    """Every request goes to the proxy in `http_proxy` and names Sentry's host."""
     proxy = SentrySimulator(clock=lambda: NOW)
     with proxy.served():
         monkeypatch.setenv("http_proxy", proxy.url)
@@ -42,7 +42,7 @@ def test_the_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_hosts_may_be_kept_from_the_proxy(monkeypatch: pytest.MonkeyPatch):
-    """`no_proxy` names them."""
+    """Hosts in `no_proxy` are requested without the proxy."""
     sentry = SentrySimulator(clock=lambda: NOW)
     with sentry.served():
         monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
@@ -54,7 +54,7 @@ def test_hosts_may_be_kept_from_the_proxy(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_the_log_does_not_grow_with_the_projects(sync, caplog):
-    """The SDK's metrics come once for each stream, with the sums."""
+    """The SDK's metrics are logged once per stream, as totals."""
     caplog.set_level(logging.INFO)
 
     output = sync("projects", "project_issues", "project_events")
@@ -88,10 +88,10 @@ def test_the_log_does_not_grow_with_the_projects(sync, caplog):
     ],
 )
 def test_parameters_are_written_as_the_sdk_writes_them(params: dict[str, Any]):
-    """Only sooner."""
+    """`query_string` encodes parameters exactly as the SDK's `HTTPRequest` does."""
     assert query_string(params) == HTTPRequest("", params=params).encode_params()
 
 
 def test_a_name_stands_in_a_path_as_one_part_of_it():
-    """Whatever a server lets a slug hold, the token goes to no other path."""
+    """A slug is quoted as one part of a path, so it cannot lead to another path."""
     assert quote_part("a/../b?c#d é%") == "a%2F..%2Fb%3Fc%23d%20%C3%A9%25"
