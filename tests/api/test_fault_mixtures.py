@@ -1,6 +1,6 @@
-"""Several things go wrong at once: nothing is lost, and little comes twice.
+"""Mixtures of faults lose no records and repeat few.
 
-`make faults` tries many more of these mixtures.
+`make faults` runs many more of these mixtures.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from tests import IS_SOAK, soak
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: Seeds that this process does not share with `make faults`.
+#: The first seed; `make faults` uses other seeds.
 FIRST = 100_000
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _quiet() -> Iterator[None]:
-    """These runs have much to say."""
+    """Disable logging: these runs log a lot."""
     logging.disable(logging.CRITICAL)
     yield
     logging.disable(logging.NOTSET)
 
 
 def test_mixtures_of_faults_lose_nothing():
-    """As many as there is time for."""
+    """Mixtures of faults cause no lost, wrong or needlessly repeated records."""
     figures = soak.soak(20, seconds=12 if IS_SOAK else 5, first=FIRST)
 
     assert figures.mixtures >= 3
@@ -43,7 +43,7 @@ def test_mixtures_of_faults_lose_nothing():
 
 @pytest.mark.parametrize("flavour", ["saas", "self-hosted-9"])
 def test_a_mixture_without_a_fault_is_one_run(flavour):
-    """The measure itself: all is written once."""
+    """A mixture without faults takes one run, which writes each record once."""
     figures = soak.Figures()
 
     soak.try_out(soak.Mixture(flavour, 8, strict=False, faults=()), figures)
@@ -54,8 +54,8 @@ def test_a_mixture_without_a_fault_is_one_run(flavour):
 
 
 def test_a_tap_that_loses_records_is_found_out(monkeypatch, capsys):
-    """One that takes every page for the last: the soak ends with 1."""
-    assert soak.undisturbed("saas").is_complete  # and remembered
+    """The soak exits with 1 for a tap that takes every page for the last."""
+    assert soak.undisturbed("saas").is_complete  # cached before the patches
     monkeypatch.setattr(soak.Mixture, "of", lambda _: NOTHING)
     monkeypatch.setattr(SentryPaginator, "has_more", lambda *_: False)
     monkeypatch.setattr(sys, "argv", ["soak", "--mixtures", "1"])
@@ -66,7 +66,7 @@ def test_a_tap_that_loses_records_is_found_out(monkeypatch, capsys):
 
 
 def test_a_tap_that_repeats_records_is_found_out(monkeypatch):
-    """One that keeps no bookmarks of what it has read when it is interrupted."""
+    """The soak counts the records that a tap without bookmarks writes again."""
     for name in ("progress", "finish"):
         monkeypatch.setattr(Bookmarks, name, lambda *_: None)
     figures = soak.Figures()
