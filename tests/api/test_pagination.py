@@ -1,4 +1,4 @@
-"""How a long list goes on: Sentry's `Link` header."""
+"""The cursor of the next page in Sentry's `Link` header."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def page(header=None, body=b"[]"):
 
 
 def following(header):
-    """The cursor that the paginator goes on with; None if it stops."""
+    """Return the paginator's next cursor; None if it is finished."""
     paginator = SentryPaginator()
     paginator.advance(page(header))
     return None if paginator.finished else paginator.current_value
 
 
 def test_the_first_page_needs_no_cursor():
-    """A list is asked for without a cursor first."""
+    """The first page of a list is requested without a cursor."""
     assert SentryPaginator().current_value is None
 
 
@@ -61,7 +61,7 @@ def test_the_first_page_needs_no_cursor():
     ],
 )
 def test_the_next_page_is_found_wherever_it_stands(header, cursor):
-    """Order, spaces and what the address holds make no difference."""
+    """The next cursor is found whatever the order, spacing and URLs of the header."""
     assert cursor == following(header)
 
 
@@ -85,12 +85,12 @@ def test_the_next_page_is_found_wherever_it_stands(header, cursor):
     ],
 )
 def test_only_results_true_of_the_next_link_says_that_there_is_more(header):
-    """Sentry always names a next page; only the flag tells whether it has rows."""
+    """Sentry always sends a next link; only `results="true"` means that it has rows."""
     assert following(header) is None
 
 
 def test_an_empty_page_is_not_the_end():
-    """A page that a filter has emptied may have a successor."""
+    """A page that a filter has emptied can be followed by pages with rows."""
     paginator = SentryPaginator()
 
     assert paginator.continue_if_empty(page(part("next", "true", "0:100:0")))
@@ -98,7 +98,7 @@ def test_an_empty_page_is_not_the_end():
 
 
 def test_the_parameters_of_a_link_are_read_by_name():
-    """Each link has its own; one that is not there has none."""
+    """`link` returns the parameters of one link, or none if the link is absent."""
     response = page(f"{PREVIOUS}, {part('next', 'true', '0:100:0')}")
 
     assert link(response, "previous") == {
@@ -116,7 +116,7 @@ def test_the_parameters_of_a_link_are_read_by_name():
         ("1790000000000:0:0", True, False),
         ("1790000000000:37:0", True, False),
         ("17900000000:0:0", True, False),
-        # Ten digits are seconds at most, or many rows.
+        # Ten digits are too few for milliseconds: they are seconds or a row count.
         ("1790000000:0:0", False, True),
         ("0:100:0", False, True),
         ("100:1:0", False, True),
@@ -130,6 +130,6 @@ def test_the_parameters_of_a_link_are_read_by_name():
     ],
 )
 def test_a_cursor_tells_what_it_counts(cursor, in_time, in_rows):
-    """Milliseconds name a place that stays; rows move; other cursors say nothing."""
+    """A cursor is recognized as an instant, as a row count or as neither."""
     assert in_time == is_in_time(cursor)
     assert in_rows == counts_rows(cursor)
