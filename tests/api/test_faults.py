@@ -1,7 +1,7 @@
-"""What a network, Sentry or a server of one's own does wrong, and what comes of it.
+"""Faults of the network, of Sentry and of self-hosted servers, one at a time.
 
-Each fault alone, over a real socket: where it passes, the output is that of a run in
-which nothing went wrong; where it stays, the run says what to do and the state covers
+The tests use a real socket. After a transient fault the output is that of an
+undisturbed run. After a permanent fault the log states the remedy and the state covers
 what was written.
 """
 
@@ -31,21 +31,21 @@ if TYPE_CHECKING:
 
     from tests.sentry import Request
 
-#: The longest that one of these runs may take: none of them waits in earnest.
+#: Seconds that a run may take at most; the delays of all runs are shortened.
 PATIENCE = 20
 
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Waits are short."""
+    """Shorten all delays."""
     quicken(monkeypatch)
 
 
 @pytest.fixture
 def sentry() -> Iterator[Faulty]:
-    """A small Sentry with pages of two rows, behind a socket.
+    """Serve a small Sentry with pages of two rows on a socket.
 
-    Runs are compared line by line: events of the same second keep their order.
+    Events of the same second keep their order, because runs are compared line by line.
     """
     simulator = Faulty()
     simulator.order = None
@@ -54,18 +54,18 @@ def sentry() -> Iterator[Faulty]:
 
 
 def told(caplog: pytest.LogCaptureFixture, level: int = logging.WARNING) -> str:
-    """What the tap said, as a user sees it."""
+    """Return the tap's log messages of at least this level."""
     records = [r for r in caplog.records if r.name == "tap-sentry"]
     return "\n".join(r.getMessage() for r in records if r.levelno >= level)
 
 
-# Faults that pass ---------------------------------------------------------------------
+# Transient faults ---------------------------------------------------------------------
 
 ALL: tuple[str, ...] = ()
 #: The organization and the projects that most of these tests read.
 ACME: dict[str, Any] = {"organizations": ["acme"], "projects": ["shop", "pay"]}
-#: What these tests select, and the lists with at least three pages that it reads:
-#: those of parents and those of children.
+#: The streams that these tests select, and the lists of at least three pages that are
+#: read for them, of parents and of children.
 STREAMS = (
     *("organization_projects", "organization_teams", "team_projects"),
     *("project_issues", "project_events", "project_users", "issue_events"),
@@ -82,19 +82,19 @@ LISTS = (
 
 
 def place_of(request: Request) -> str:
-    """The path of a request, with the project that it names if the path does not."""
+    """Return the path of a request, followed by its `project` parameter if any."""
     return " ".join((request.path, *request.params.get("project", ())))
 
 
 def long_lists(sentry: SentrySimulator) -> list[str]:
-    """The places of the long lists."""
+    """Return the places of `LISTS` in this simulator."""
     shop = sentry.project("shop")
     names = {"shop": shop.id, "issue": shop.issues[0].id}
     return [place.format_map(names) for place in LISTS]
 
 
 def at(place: str) -> Callable[[Request], bool]:
-    """Whether a request is for a page of the list at a place."""
+    """Match requests for a page of the list at a place."""
     return lambda request: place_of(request) == place
 
 
@@ -102,7 +102,7 @@ def at(place: str) -> Callable[[Request], bool]:
 def undisturbed(
     streams: tuple[str, ...], flavour: str = "saas", *, is_acme: bool = False
 ) -> tuple[Run, Counter[str]]:
-    """A run in which nothing goes wrong, and how many pages each list has."""
+    """Return a run without faults, and the number of pages of each list."""
     sentry = Faulty(flavour)
     sentry.order = None
     with sentry.served():
@@ -114,7 +114,7 @@ def undisturbed(
 def check_undisturbed(
     run: Run, streams: tuple[str, ...], *, is_acme: bool = False
 ) -> None:
-    """Records, their order and the final state are as if nothing had happened."""
+    """Assert that records, their order and the final state are as without faults."""
     expected, _ = undisturbed(streams, is_acme=is_acme)
     assert run.code == 0
     assert not run.skipped
@@ -129,11 +129,11 @@ def check_undisturbed(
     [name for name in PASSING if name != "refused"],
 )
 def test_a_fault_that_passes_leaves_no_trace(sentry, name, where, caplog):
-    """Alone, on the first, a middle and the last page, in parents and in children."""
+    """A transient fault on the first, a middle or the last page changes no output."""
     kind, details = PASSING[name]
     places = long_lists(sentry)
-    # The last page is asked for once; what else is so belongs to a page that is added.
-    # JSON of another shape is asked for once more only.
+    # Without a retry, the last page and a page that the fault adds are requested once.
+    # JSON of another shape is retried only once.
     once = {"empty_page", "repeat_page", "silent_close", "not_a_list"}
     times = 1 if kind in once else 2
     for place in places:
@@ -153,9 +153,9 @@ def test_a_fault_that_passes_leaves_no_trace(sentry, name, where, caplog):
 
 @pytest.mark.parametrize("name", ["500", "truncated JSON", "reset in the body"])
 def test_every_list_of_every_stream_gets_over_a_fault(sentry, name):
-    """The first two requests to each place of the server go wrong.
+    """Every list is read although its first two requests fail.
 
-    Or one, where a server that fails twice is taken for one without the endpoint.
+    Only one fails where two failures mean that the server lacks the endpoint.
     """
     kind, details = PASSING[name]
     places = undisturbed(ALL)[1]
@@ -171,7 +171,7 @@ def test_every_list_of_every_stream_gets_over_a_fault(sentry, name):
 
 @pytest.mark.parametrize("name", ["408", "502", "reset in the body", "HTML with 200"])
 def test_all_tries_but_the_last_may_fail(sentry, name):
-    """The fifth request for a page is good."""
+    """A page is read if only the last of its five requests succeeds."""
     kind, details = PASSING[name]
     places = long_lists(sentry)
     for place in places:
@@ -185,7 +185,10 @@ def test_all_tries_but_the_last_may_fail(sentry, name):
 
 @pytest.mark.parametrize("after", range(0, 9, 2))
 def test_a_refused_connection_is_tried_again(after):
-    """Whatever it was opened for: this server closes each after its answer."""
+    """A refused connection is retried, whichever request it is opened for.
+
+    The server closes each connection after its response, so every request opens one.
+    """
     streams = ("project_events",)
     sentry = Faulty()
     sentry.order = None
@@ -199,7 +202,7 @@ def test_a_refused_connection_is_tried_again(after):
 
 
 def test_a_server_may_come_up_late(monkeypatch):
-    """Nothing listens when the run starts."""
+    """A run succeeds if the server starts to listen half a second later."""
     monkeypatch.setattr(limits, "FIRST_DELAY", 0.4)
     monkeypatch.setattr(limits, "LONGEST_DELAY", 0.4)
     sentry = Faulty()
@@ -224,7 +227,7 @@ def test_a_server_may_come_up_late(monkeypatch):
 
 
 def test_idle_connections_may_be_closed_without_a_word(caplog):
-    """A server that closes each after its answer costs no visible retry (9.1.2)."""
+    """A server that closes every connection (9.1.2) causes no visible retry."""
     caplog.set_level(logging.INFO)
     sentry = Faulty()
     sentry.order = None
@@ -252,7 +255,7 @@ def test_idle_connections_may_be_closed_without_a_word(caplog):
 def test_a_server_that_is_slow_on_large_pages_is_asked_for_less(
     stream, path, details, where
 ):
-    """On the first page and in the middle of a list."""
+    """A page that is too large for a slow server is requested with fewer rows."""
     sentry = Faulty(page_size=None)
     sentry.order = None
     crowd(sentry)
@@ -279,7 +282,7 @@ def test_a_server_that_is_slow_on_large_pages_is_asked_for_less(
 
 
 def crowd(sentry: Faulty) -> None:
-    """Put so much into a project that its lists have two full pages."""
+    """Fill a project so that its lists have more than one full page."""
     shop = sentry.project("shop")
     for number in range(145):
         date = NOW - timedelta(minutes=number, seconds=1)
@@ -292,7 +295,7 @@ def crowd(sentry: Faulty) -> None:
 
 
 def test_the_smallest_page_may_fail_for_once_too():
-    """It is the last thing to try, so it is tried as often as the first."""
+    """The smallest page is tried `ATTEMPTS` times, because nothing smaller follows."""
     sentry = Faulty(page_size=None)
     crowd(sentry)
     place = "projects/acme/shop/events/"
@@ -308,7 +311,10 @@ def test_the_smallest_page_may_fail_for_once_too():
 
 
 def test_the_head_of_a_list_is_asked_for_in_small_pages_too():
-    """Else a project whose issues were all read would be skipped in every run."""
+    """The head of an issue list, which is read twice, is requested in small pages too.
+
+    Otherwise a project whose issues were all read would be skipped in every run.
+    """
     sentry = Faulty(page_size=None)
     crowd(sentry)
     with sentry.served():
@@ -323,7 +329,7 @@ def test_the_head_of_a_list_is_asked_for_in_small_pages_too():
 
 
 def test_pages_that_go_round_in_a_circle_end(sentry, caplog):
-    """The list is as broken as one whose pages do not come."""
+    """A list whose cursors form a circle is skipped like one that fails."""
     shop = sentry.project("shop")
     cursors = {"0:2:0": "0:4:0", "0:4:0": "0:2:0"}
     for cursor, following in cursors.items():
@@ -349,7 +355,7 @@ def test_pages_that_go_round_in_a_circle_end(sentry, caplog):
     assert "bookmark" not in entry
 
 
-# Faults that stay ---------------------------------------------------------------------
+# Permanent faults ---------------------------------------------------------------------
 
 #: What servers answer for an endpoint that they do not have.
 MISSING: dict[str, tuple[int | str, dict[str, Any]]] = {
@@ -358,8 +364,8 @@ MISSING: dict[str, tuple[int | str, dict[str, Any]]] = {
     "422": (422, {"body": {"detail": [{"msg": "Field required"}]}}),
 }
 
-#: What each says of itself at the end, and after how many requests: those for events
-#: are tried with smaller pages too where that may help.
+#: The final message of each fault, and the number of requests before it. Events are
+#: requested in smaller pages too where that may help.
 STAYING = {
     "408": ("status 408, Proxied request timed out", ATTEMPTS),
     "429, no hint": ("status 429, You are attempting to use this", 9),
@@ -390,7 +396,7 @@ STAYING = {
     [*((name, after) for name in STAYING for after in (0, 2, 4))],
 )
 def test_a_fault_that_stays_costs_one_project(sentry, name, after, caplog):
-    """It is skipped and listed after bounded tries; its bookmark stays."""
+    """The project is skipped and listed after bounded retries, and has no bookmark."""
     kind, details = PASSING[name]
     words, requests = STAYING[name]
     place = "projects/acme/shop/events/"
@@ -428,7 +434,7 @@ def test_a_fault_that_stays_costs_one_project(sentry, name, after, caplog):
 def test_a_fault_that_stays_in_a_parent_ends_the_run(
     sentry, name, place, streams, caplog
 ):
-    """Nothing can be read below it: the code is 1, and the message names it."""
+    """The run ends with code 1 and names the parent list that cannot be read."""
     kind, details = PASSING[name]
     sentry.fault(kind, times=None, when=at(place), **details)
 
@@ -448,7 +454,7 @@ def test_a_fault_that_stays_in_a_parent_ends_the_run(
 def test_an_endpoint_that_is_retired_in_the_middle_costs_one_project(
     sentry, after, caplog
 ):
-    """It has answered: it is not missing, and what it gave is kept."""
+    """An endpoint with a 410 after good pages is not missing, and its rows are kept."""
     place = "projects/acme/shop/events/"
     sentry.fault(410, times=None, when=at(place), after=after)
 
@@ -463,7 +469,7 @@ def test_an_endpoint_that_is_retired_in_the_middle_costs_one_project(
 
 @pytest.mark.parametrize("after", [0, 1, 2])
 def test_a_list_of_projects_that_is_retired_ends_the_run(sentry, after, caplog):
-    """Nothing can be read below it."""
+    """A 410 for a list of projects ends the run: nothing can be read below it."""
     place = "organizations/acme/projects/"
     sentry.fault(410, times=None, when=at(place), after=after)
 
@@ -476,7 +482,7 @@ def test_a_list_of_projects_that_is_retired_ends_the_run(sentry, after, caplog):
 
 @pytest.mark.parametrize("after", [6, 9, 14])
 def test_a_server_that_goes_away_loses_nothing(after, caplog):
-    """Nothing answers any more: what was read is kept, the rest is told."""
+    """When the server goes away, what was read is kept and the rest is reported."""
     sentry = Faulty()
     sentry.order = None
     sentry.flavour = replace(sentry.flavour, closes_silently=True)
@@ -491,7 +497,7 @@ def test_a_server_that_goes_away_loses_nothing(after, caplog):
 
 @pytest.mark.parametrize("name", ["500", "hang", "429, no hint", "truncated JSON"])
 def test_strict_stops_at_the_first_fault_that_stays(sentry, name, caplog):
-    """The code is 1, and the state covers what came before."""
+    """`strict` ends the run with code 1 and a state that covers what was read."""
     kind, details = PASSING[name]
     streams = ("project_events", "project_users")
     place = "projects/acme/shop/events/"
@@ -505,7 +511,7 @@ def test_strict_stops_at_the_first_fault_that_stays(sentry, name, caplog):
 
 
 def test_nothing_listens(caplog):
-    """The message says where, and what to look at."""
+    """If nothing listens at the address, the message names it and `api_url`."""
     sentry = Faulty()
     sentry.url = f"http://127.0.0.1:{free_port()}"
 
@@ -518,7 +524,7 @@ def test_nothing_listens(caplog):
 
 
 def test_there_is_no_such_host(caplog):
-    """A typing error in the address of the server."""
+    """If the host does not exist, the message names it and `api_url`."""
     sentry = Faulty()
     sentry.url = "http://sentry.example.invalid"
 
@@ -532,7 +538,7 @@ def test_there_is_no_such_host(caplog):
 
 @pytest.mark.parametrize("name", [*MISSING, "410", "HTML with 200", "no list"])
 def test_a_server_that_is_no_sentry_ends_the_run(sentry, name, caplog):
-    """Whatever it answers: all that was asked for cannot be missing."""
+    """A server that lacks every endpoint is not Sentry, so the run ends with code 1."""
     kind, details = (PASSING | MISSING)[name]
     sentry.fault(kind, times=None, **details)
 
@@ -547,7 +553,7 @@ def test_a_server_that_is_no_sentry_ends_the_run(sentry, name, caplog):
 
 
 def logged(caplog, words: str) -> list[str]:
-    """The lines with these words."""
+    """Return the log lines that contain these words."""
     return [line for line in told(caplog, logging.INFO).splitlines() if words in line]
 
 
@@ -556,7 +562,7 @@ def logged(caplog, words: str) -> list[str]:
     [
         ({"retry_after": 0.3}, 0.3),
         ({"retry_after": 0.3, "reset": 3600}, 0.3),
-        # The headers have whole seconds.
+        # The headers state whole seconds.
         ({"reset": 1}, 0.7),
         ({"reset": 3600}, 1.0),
         ({"reset": -3600}, 0.1),
@@ -565,7 +571,7 @@ def logged(caplog, words: str) -> list[str]:
     ],
 )
 def test_a_refusal_is_waited_out_once(sentry, caplog, monkeypatch, details, least):
-    """For as long as Sentry asks, else with back-off; and it is said once."""
+    """A 429 is waited out as Sentry asks, or with backoff, and logged once."""
     caplog.set_level(logging.INFO)
     monkeypatch.setattr(limits, "FIRST_DELAY", 0.2)
     monkeypatch.setattr(limits, "LONGEST_DELAY", 0.2)
@@ -587,7 +593,7 @@ def test_a_refusal_is_waited_out_once(sentry, caplog, monkeypatch, details, leas
 
 @pytest.mark.parametrize("status", [200, 429])
 def test_a_reset_an_hour_ahead_is_waited_for_a_minute_and_no_more(monkeypatch, status):
-    """Neither after a refusal nor where nothing is left; and then there is one try."""
+    """A reset an hour ahead, in a 200 or a 429, delays requests for only 60 seconds."""
     monkeypatch.setattr(limits, "LONGEST_WINDOW", 60.0)
     now = NOW.timestamp()
     gate = limits.RateLimiter()
@@ -604,7 +610,7 @@ def test_a_reset_an_hour_ahead_is_waited_for_a_minute_and_no_more(monkeypatch, s
 
 
 def test_refusals_that_come_together_are_told_once(caplog, monkeypatch):
-    """One line for the endpoint, not one for each request that was under way."""
+    """Concurrent 429s of an endpoint are logged together, not once per request."""
     caplog.set_level(logging.INFO)
     monkeypatch.setattr(limits, "FIRST_DELAY", 0.3)
     monkeypatch.setattr(limits, "LONGEST_DELAY", 0.3)
@@ -621,7 +627,7 @@ def test_refusals_that_come_together_are_told_once(caplog, monkeypatch):
 
 
 def test_one_endpoint_that_is_limited_holds_up_no_other(sentry, monkeypatch):
-    """All others are read while it waits: nothing is asked of it meanwhile."""
+    """While one endpoint waits for its limit, other endpoints are read."""
     monkeypatch.setattr(limits, "LONGEST_WINDOW", 1.0)
     users = "projects/{org}/{project}/users/"
     sentry.fault(429, reset=3600, when=lambda seen: seen.template == users)
@@ -635,7 +641,7 @@ def test_one_endpoint_that_is_limited_holds_up_no_other(sentry, monkeypatch):
 
 
 def test_a_reset_that_is_foretold_an_hour_ahead_is_not_believed(sentry, monkeypatch):
-    """Nothing is left, says a good answer: Sentry counts by the minute at most."""
+    """A reset an hour ahead in a 200 is cut: Sentry's windows last a minute at most."""
     monkeypatch.setattr(limits, "LONGEST_WINDOW", 0.2)
     answer = sentry.answer
     prefix = "X-Sentry-Rate-Limit-"
@@ -662,7 +668,7 @@ def test_a_reset_that_is_foretold_an_hour_ahead_is_not_believed(sentry, monkeypa
 
 @pytest.mark.parametrize("name", ["410", "HTML with 200", *MISSING])
 def test_a_stream_without_its_endpoint_is_reported_once(sentry, name, caplog):
-    """Not once for each project; the others are not disturbed."""
+    """A missing endpoint is reported once, not per project; other streams are read."""
     kind, details = (PASSING | MISSING)[name]
     template = "projects/{org}/{project}/users/"
     streams = ("project_users", "project_events")
@@ -686,7 +692,7 @@ def test_a_stream_without_its_endpoint_is_reported_once(sentry, name, caplog):
 
 
 def test_a_brown_out_is_waited_for_and_its_replacement_named(sentry, caplog):
-    """Once for the endpoint; then all is as before."""
+    """A run waits for a brown-out to end and logs the endpoint's replacement once."""
     streams = ("project_events",)
     place = "projects/acme/shop/events/"
     sentry.fault(410, times=6, when=at(place), replacement="a/new/{place}/")
@@ -701,7 +707,7 @@ def test_a_brown_out_is_waited_for_and_its_replacement_named(sentry, caplog):
 
 
 def test_projects_do_not_wait_for_a_brown_out(sentry, monkeypatch):
-    """The lists of the organizations have the same rows."""
+    """A 410 for `projects/` is final: the organizations' lists have the same rows."""
     monkeypatch.setattr(brown_outs, "BROWN_OUT", 60.0)
     sentry.fault(410, times=None, when=lambda seen: seen.template == "projects/")
 
@@ -717,7 +723,7 @@ def test_projects_do_not_wait_for_a_brown_out(sentry, monkeypatch):
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
 def test_every_kind_of_server_gets_over_faults(flavour):
-    """Those that lack endpoints, too: what fails for a while is not missing."""
+    """On every kind of server, an endpoint that fails for a while is not missing."""
     sentry = Faulty(flavour)
     sentry.order = None
     expected, places = undisturbed(ALL, flavour)
@@ -737,7 +743,7 @@ def test_every_kind_of_server_gets_over_faults(flavour):
 
 
 def has_fallback(place: str) -> bool:
-    """Whether there is another endpoint with the same rows."""
+    """Return whether another endpoint has the same rows."""
     found = template_of(place)
     return found.endswith("/stats_v2/") or found.startswith(
         ("organizations/{org}/issues/", "organizations/{org}/issues/{issue}/events/")
@@ -745,14 +751,14 @@ def has_fallback(place: str) -> bool:
 
 
 def template_of(place: str) -> str:
-    """The endpoint of a place."""
+    """Return the path template of a place."""
     path = place.partition(" ")[0]
     return next((e.template for e in ENDPOINTS if e.pattern.fullmatch(path)), "")
 
 
 # Skip or stop -------------------------------------------------------------------------
 
-#: The streams of a project, and what hangs on its issues.
+#: The streams of a project and of its issues.
 OF_PROJECTS = (
     *("project_issues", "project_events", "project_event_entries", "project_feedback"),
     *("project_users", "project_event_counts", "issue_events", "issue_event_entries"),
@@ -762,7 +768,7 @@ OF_PROJECTS = (
 def check_skipped(
     sentry: Faulty, run: Run, words: str, streams: tuple[str, ...], caplog
 ) -> None:
-    """One slice was left out and listed; all others are whole; the next run has it."""
+    """Assert that one context is skipped and listed, and that the next run reads it."""
     expected = undisturbed(streams)[0]
     assert run.code == 0
     assert run.skipped
@@ -787,7 +793,7 @@ def check_skipped(
     ids=["forbidden", "no such feature", "deleted", "disabled", "refused"],
 )
 def test_one_project_that_cannot_be_read_is_skipped(sentry, kind, details, caplog):
-    """Whatever is asked of it; its bookmark stays and the others are read."""
+    """A project that cannot be read is skipped without a bookmark; others are read."""
     shop = sentry.project("shop")
 
     def is_of_shop(seen: Request) -> bool:
@@ -809,7 +815,7 @@ def test_one_project_that_cannot_be_read_is_skipped(sentry, kind, details, caplo
 
 
 def test_a_project_that_is_forbidden_later_keeps_its_bookmarks(sentry):
-    """What was read of it is not read again when it comes back."""
+    """A project that is forbidden later keeps its bookmarks, to resume from them."""
     first = sync(sentry, *OF_PROJECTS)
     shop = sentry.project("shop")
     sentry.forbid("shop")
@@ -833,7 +839,7 @@ def test_a_project_that_is_forbidden_later_keeps_its_bookmarks(sentry):
 
 @pytest.mark.parametrize("change", ["delete_project", "forbid"])
 def test_a_project_may_go_while_it_is_read(sentry, monkeypatch, change):
-    """After its first page of events; the others are not disturbed."""
+    """A project that is deleted or forbidden midway is skipped; others are read."""
     meanwhile(
         monkeypatch,
         sentry,
@@ -853,7 +859,7 @@ def test_a_project_may_go_while_it_is_read(sentry, monkeypatch, change):
 
 
 def test_a_project_may_be_renamed_while_it_is_read(sentry, monkeypatch):
-    """Sentry redirects from the former name to the new one."""
+    """A project renamed midway is read to its end through Sentry's redirects."""
     meanwhile(
         monkeypatch,
         sentry,
@@ -873,7 +879,7 @@ def meanwhile(
     when: Callable[[Request], bool],
     act: Callable[[], object],
 ) -> None:
-    """Let something happen at the server right after it answered a request."""
+    """Call `act` once, right after the server has answered a matching request."""
     answer = sentry.answer
     done: list[object] = []
 
@@ -888,7 +894,7 @@ def meanwhile(
 
 @pytest.mark.parametrize("status", [403, 404])
 def test_one_team_that_cannot_be_read_is_skipped(sentry, status, caplog):
-    """Its projects are; and its counts, which depend on them."""
+    """A team that cannot be read is skipped, with the counts that need its projects."""
     streams = ("team_projects", "team_event_counts")
     sentry.fault(
         status, times=None, when=lambda seen: seen.path.startswith("teams/acme/qa/")
@@ -901,7 +907,7 @@ def test_one_team_that_cannot_be_read_is_skipped(sentry, status, caplog):
 
 @pytest.mark.parametrize("status", [403, 404, 500])
 def test_one_issue_that_cannot_be_read_is_skipped(sentry, status, caplog):
-    """Deleted, or merged into another; a failure is tried again by the next run."""
+    """A skipped issue is read by the next run, unless it is gone or merged (404)."""
     streams = ("issue_events", "issue_event_entries")
     issue = sentry.project("shop").issues[1].id
     sentry.fault(status, times=None, when=lambda seen: f"/{issue}/" in seen.path)
@@ -917,7 +923,7 @@ def test_one_issue_that_cannot_be_read_is_skipped(sentry, status, caplog):
     assert run.rows().keys() == expected.keys() - lacking
     sentry.clear_faults()
     again = sync(sentry, *streams, state=run.last_state)
-    # What is not there is not asked for again; what failed or was refused is.
+    # An issue that is gone is not requested again; one that failed or was denied is.
     assert again.is_complete
     assert (again.rows().keys() >= lacking) == (status != 404)
 
@@ -935,7 +941,7 @@ def test_one_issue_that_cannot_be_read_is_skipped(sentry, status, caplog):
     ],
 )
 def test_strict_stops_where_one_would_be_skipped(sentry, stream, path, kind, caplog):
-    """The code is 1 and the slice is named."""
+    """With `strict`, a context that cannot be read ends the run and is named."""
     path = path.format(issue=sentry.project("shop").issues[0].id)
     sentry.fault(kind, times=None, when=lambda seen: seen.path == path)
 
@@ -962,7 +968,7 @@ def test_strict_stops_where_one_would_be_skipped(sentry, stream, path, kind, cap
     ],
 )
 def test_a_missing_scope_stops_at_once_and_is_named(sentry, stream, scope, caplog):
-    """Before anything else is tried with this token."""
+    """A missing scope ends the run before any record, and the message names it."""
     scopes = {"event:read", "org:read", "project:read", "team:read"}
     sentry.tokens[TOKEN] = Token(frozenset(scopes - {scope}))
 
@@ -977,7 +983,7 @@ def test_a_missing_scope_stops_at_once_and_is_named(sentry, stream, scope, caplo
 
 
 def test_a_stream_that_is_refused_everywhere_ends_with_code_1(sentry, caplog):
-    """Each slice is listed, and the other streams are read."""
+    """Every denied context is listed, other streams are read, and the code is 1."""
     sentry.fault(403, times=None, when=lambda seen: seen.path.endswith("/users/"))
 
     run = sync(sentry, "project_users", "project_events")
@@ -994,7 +1000,7 @@ def test_a_stream_that_is_refused_everywhere_ends_with_code_1(sentry, caplog):
 
 @pytest.mark.parametrize("after", [0, 9])
 def test_a_token_that_is_refused_stops_the_run(sentry, after, caplog):
-    """At the start, or when it expires in the middle."""
+    """A token that is rejected at the start or midway ends the run."""
     sentry.fault(401, times=None, after=after)
 
     run = sync(sentry, "project_events", concurrency=1)
@@ -1008,7 +1014,7 @@ def test_a_token_that_is_refused_stops_the_run(sentry, after, caplog):
 
 @pytest.mark.parametrize("times", [6, 12, None])
 def test_redirects_without_an_end_are_tried_again(sentry, times, caplog):
-    """By this run and, where they stay, by the next one: an issue has not gone."""
+    """An endless redirect is retried, by the next run too: the issue is not gone."""
     streams = ("issue_events", "issue_event_entries")
     issue = sentry.project("shop").issues[1].id
     sentry.fault(302, times=times, when=lambda seen: f"/{issue}/" in seen.path)
@@ -1025,7 +1031,7 @@ def test_redirects_without_an_end_are_tried_again(sentry, times, caplog):
 
 @pytest.mark.parametrize("location", ["http://[::1", "http://e.org:99999/"])
 def test_a_redirect_to_no_address_costs_one_project(sentry, location, caplog):
-    """As any other answer that makes no sense."""
+    """A redirect to an invalid URL is treated like any other meaningless response."""
     place = "projects/acme/shop/events/"
     sentry.fault(302, times=None, when=at(place), location=location)
 
@@ -1038,7 +1044,7 @@ def test_a_redirect_to_no_address_costs_one_project(sentry, location, caplog):
 
 
 def test_a_password_in_a_redirect_is_not_shown(sentry, caplog):
-    """It is somebody's secret too."""
+    """The message about a redirect omits the user name and password of its URL."""
     location = "https://user:hunter2@login.example.com/sso"
     sentry.fault(302, times=None, location=location)
 
@@ -1057,7 +1063,7 @@ def test_a_password_in_a_redirect_is_not_shown(sentry, caplog):
 def test_a_redirect_to_another_origin_ends_the_run(
     sentry, place, after, location, caplog
 ):
-    """The message says where it leads and what to set; nothing is sent there."""
+    """A redirect to another origin ends the run; the message names it and `api_url`."""
     sentry.fault(302, times=None, when=at(place), after=after, location=location)
 
     run = sync(sentry, "project_events")
@@ -1069,13 +1075,13 @@ def test_a_redirect_to_another_origin_ends_the_run(
     check_covered(sentry, run, ("project_events",))
 
 
-# What must hold -----------------------------------------------------------------------
+# Checks -------------------------------------------------------------------------------
 
 
 def check_covered(
     sentry: Faulty, run: Run, streams: tuple[str, ...], *, is_acme: bool = False
 ) -> None:
-    """What a run left comes with the next one, and little of what it had written."""
+    """Assert that the next run reads what is left, and little of what was written."""
     expected = undisturbed(streams, is_acme=is_acme)[0].rows()
     sentry.clear_faults()
     state = run.last_state
@@ -1089,7 +1095,7 @@ def check_covered(
 
 
 def check_secrecy(caplog) -> None:
-    """Neither the token nor a query stands in the log."""
+    """Assert that the log contains neither the token nor a query string."""
     said = told(caplog, logging.INFO)
     assert TOKEN not in said
     assert "?" not in said
@@ -1097,7 +1103,7 @@ def check_secrecy(caplog) -> None:
 
 
 def free_port() -> int:
-    """A port that nothing listens on."""
+    """Return a port that nothing listens on."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port: int = found.getsockname()[1]
