@@ -1,6 +1,6 @@
-"""Rate limits: what the headers say, and how many requests a gate lets through.
+"""Rate limits: reading the headers, and the requests that a limiter allows.
 
-Times are those of `time.time()`, in seconds, and given to each step: nothing waits.
+Times are those of `time.time()`, in seconds, and passed to each step, so nothing waits.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ NOW = 1_795_178_400.0
 
 
 def headers(limit=40, remaining=39, reset=NOW + 1, concurrent=25, **others):
-    """The headers of an answer of sentry.io."""
+    """Return the headers of a response of sentry.io."""
     values = {
         "Limit": limit,
         "Remaining": remaining,
@@ -49,7 +49,7 @@ def answer(now=NOW, **values):
 
 
 def opened(limit=40, remaining=39, reset=NOW + 1, concurrent=25):
-    """A gate whose first answer has come."""
+    """Return a limiter that has received its first response."""
     gate = RateLimiter()
     gate.send()
     gate.receive(
@@ -59,7 +59,7 @@ def opened(limit=40, remaining=39, reset=NOW + 1, concurrent=25):
 
 
 def let_through(gate, now):
-    """How many requests the gate lets through at once, none of them answered."""
+    """Return how many requests the limiter allows before any is answered."""
     number = 0
     while gate.wait(now) == 0 and number < 1000:
         gate.send()
@@ -71,7 +71,7 @@ def let_through(gate, now):
 
 
 def test_all_headers_are_read():
-    """Everything that Sentry says about a limit is known."""
+    """`read` returns every limit that the headers state."""
     assert read(headers(), NOW) == Limits(
         limit=40,
         remaining=39,
@@ -84,18 +84,18 @@ def test_all_headers_are_read():
 
 @pytest.mark.parametrize("text", ["", "many", "-1", "1.5", " "])
 def test_a_limit_that_is_no_number_is_no_limit(text):
-    """A proxy may write anything into a header."""
+    """A limit that is not a whole number, as a proxy may send, is ignored."""
     assert read({"X-Sentry-Rate-Limit-Limit": text}, NOW).limit is None
 
 
 @pytest.mark.parametrize("text", ["", "soon", "2026-11-20"])
 def test_a_reset_that_is_no_number_is_no_reset(text):
-    """The same for the time of the reset."""
+    """A reset that is not a number is ignored."""
     assert read({"X-Sentry-Rate-Limit-Reset": text}, NOW).reset is None
 
 
 def test_an_answer_without_headers_says_nothing():
-    """Self-hosted servers have no limits."""
+    """A response without the headers, as from a self-hosted server, has no limits."""
     nothing = Limits(
         limit=None,
         remaining=None,
@@ -110,13 +110,13 @@ def test_an_answer_without_headers_says_nothing():
 
 @pytest.mark.parametrize("offset", [-3600, -1, 0, 5, 90])
 def test_the_date_tells_the_clock_of_the_server(offset):
-    """Resets are by the server's clock, so its difference from ours counts."""
+    """The `Date` header gives the offset of the clock by which resets are stated."""
     assert offset == read({"Date": formatdate(NOW + offset, usegmt=True)}, NOW).clock
 
 
 @pytest.mark.parametrize("date", ["", "yesterday", "Fri, 99 Nov 2026 25:00:00 GMT"])
 def test_a_date_that_is_none_says_nothing_of_the_clock(date):
-    """A wrong date is left alone."""
+    """An invalid `Date` header is ignored."""
     assert read({"Date": date}, NOW).clock is None
 
 
@@ -136,15 +136,15 @@ def test_a_date_that_is_none_says_nothing_of_the_clock(date):
     ],
 )
 def test_retry_after_is_a_number_or_a_date(text, seconds):
-    """Both forms are read; what is past means now, what is far away is cut."""
+    """Both forms of `Retry-After` are read, the past as 0, and long waits are cut."""
     assert seconds == read({"Retry-After": text}, NOW).retry_after
 
 
-# A budget -----------------------------------------------------------------------------
+# The rate limiter ---------------------------------------------------------------------
 
 
 def test_an_unknown_endpoint_gets_one_request():
-    """Its headers have to be known before there are more."""
+    """An endpoint gets a single request until its response has stated the limits."""
     gate = RateLimiter()
 
     assert let_through(gate, NOW) == 1
@@ -152,13 +152,13 @@ def test_an_unknown_endpoint_gets_one_request():
 
 
 def test_the_first_answer_opens_the_gate():
-    """What is left of the window is sent at once."""
+    """The first response allows what remains, up to the concurrent limit."""
     assert let_through(opened(remaining=39), NOW) == 25
     assert let_through(opened(remaining=7), NOW) == 7
 
 
 def test_an_endpoint_without_limits_is_open():
-    """A server that names no limit has none."""
+    """An endpoint whose responses state no limit is not limited."""
     gate = RateLimiter()
     gate.send()
     gate.receive(read({}, NOW))
@@ -167,7 +167,7 @@ def test_an_endpoint_without_limits_is_open():
 
 
 def test_an_endpoint_that_gave_no_answer_gets_one_request_again():
-    """A dropped connection says nothing about limits, and must not close the gate."""
+    """A dropped connection states no limits, so a single request may follow it."""
     gate = RateLimiter()
     gate.send()
     gate.receive(None)
@@ -176,7 +176,7 @@ def test_an_endpoint_that_gave_no_answer_gets_one_request_again():
 
 
 def test_no_more_are_under_way_than_the_server_allows():
-    """The concurrent limit holds whatever the budget is; each answer frees a place."""
+    """The concurrent limit applies whatever remains; each response allows one more."""
     gate = opened(limit=40, remaining=30, concurrent=3)
 
     assert let_through(gate, NOW) == 3
@@ -188,7 +188,7 @@ def test_no_more_are_under_way_than_the_server_allows():
 
 
 def test_the_budget_of_a_window_is_used_to_its_last_request():
-    """The limit is kept at, not far below: 40 of 40 in the window, no 41st."""
+    """A window with a limit of 40 gets exactly 40 requests."""
     gate = RateLimiter()
     sent = 0
     for remaining in reversed(range(40)):
@@ -203,18 +203,18 @@ def test_the_budget_of_a_window_is_used_to_its_last_request():
 
 
 def test_requests_under_way_count_against_what_is_left():
-    """An answer does not yet know of those that were sent after its request."""
+    """Requests in flight are subtracted: a response may not have counted them yet."""
     gate = opened(remaining=10, concurrent=25)
     for _ in range(10):
         gate.send()
-    # The first of them: nine are left, and nine are on their way.
+    # The first response: nine remain, and nine are in flight.
     gate.receive(answer(remaining=9))
 
     assert gate.wait(NOW) == pytest.approx(1.0)
 
 
 def test_a_window_that_others_use_too_is_told_by_the_answers():
-    """Another client with the same token takes from the same budget."""
+    """A response that shows another client's requests lowers what may be sent."""
     gate = opened(remaining=20)
     gate.send()
     gate.receive(answer(remaining=4))
@@ -223,12 +223,12 @@ def test_a_window_that_others_use_too_is_told_by_the_answers():
 
 
 def test_answers_that_overtake_each_other_leave_nothing_unused():
-    """Answers that were counted before one that is known already free their place."""
+    """Responses that arrive out of order leave no part of the limit unused."""
     gate = opened(remaining=10, concurrent=25)
     for _ in range(5):
         gate.send()
     gate.receive(answer(remaining=5))
-    # It may not know of the four under way.
+    # It may not count the four in flight.
     assert let_through(gate, NOW) == 1
 
     for remaining in (9, 7, 8, 6):
@@ -238,7 +238,7 @@ def test_answers_that_overtake_each_other_leave_nothing_unused():
 
 
 def test_a_request_without_an_answer_may_have_been_counted():
-    """Of a connection that broke nobody knows whether the server saw the request."""
+    """A request without a response counts, because the server may have received it."""
     gate = opened(limit=20, remaining=10, concurrent=99)
     gate.send()
     gate.receive(None)
@@ -247,7 +247,7 @@ def test_a_request_without_an_answer_may_have_been_counted():
 
 
 def test_a_new_window_has_the_whole_limit():
-    """After the reset everything may be sent that the limit allows."""
+    """After the reset the whole limit is available again."""
     gate = opened(limit=20, remaining=0, reset=NOW + 1, concurrent=99)
 
     assert gate.wait(NOW) == 1.0
@@ -255,7 +255,7 @@ def test_a_new_window_has_the_whole_limit():
 
 
 def test_requests_under_way_count_in_the_new_window():
-    """They may arrive there only after the reset."""
+    """Requests in flight count in the new window too, as they may arrive in it."""
     gate = opened(limit=20, remaining=5, reset=NOW + 1, concurrent=99)
 
     assert let_through(gate, NOW) == 5
@@ -263,7 +263,7 @@ def test_requests_under_way_count_in_the_new_window():
 
 
 def test_a_late_answer_of_the_old_window_takes_nothing_from_the_new_one():
-    """It was counted in the window that is over."""
+    """A late response of the old window does not reduce what the new one allows."""
     gate = opened(limit=20, remaining=1, reset=NOW + 1, concurrent=99)
     gate.send()
 
@@ -272,12 +272,12 @@ def test_a_late_answer_of_the_old_window_takes_nothing_from_the_new_one():
     gate.send()
     gate.receive(answer(limit=20, remaining=0, reset=NOW + 1, concurrent=99))
 
-    # Twenty less the one sent since.
+    # Twenty minus the one sent since the reset.
     assert let_through(gate, NOW + 1) == 19
 
 
 def test_an_answer_of_the_new_window_counts():
-    """What it says is left is left, less what is under way."""
+    """A response of the new window sets what remains, minus requests in flight."""
     gate = opened(limit=20, remaining=0, reset=NOW + 1, concurrent=99)
     assert gate.wait(NOW + 1) == 0
 
@@ -289,20 +289,20 @@ def test_an_answer_of_the_new_window_counts():
 
 
 def test_an_answer_of_a_former_window_does_not_reopen_a_spent_one():
-    """The reset tells which window an answer belongs to; the latest one holds."""
+    """A response with an earlier reset does not reopen the current window."""
     gate = opened(limit=20, remaining=2, reset=NOW + 2, concurrent=99)
     gate.send()
     gate.send()
     gate.receive(answer(limit=20, remaining=15, reset=NOW + 1, concurrent=99))
 
-    # Two are left, of which one is under way.
+    # Two remain, and one request is in flight.
     assert let_through(gate, NOW) == 1
     assert gate.wait(NOW) == pytest.approx(2.0)
 
 
 @pytest.mark.parametrize("offset", [-30, 0, 30])
 def test_the_reset_is_by_the_clock_of_the_server(offset):
-    """A server whose clock is wrong is waited for just as long."""
+    """The wait for a reset does not depend on the offset of the server's clock."""
     gate = RateLimiter()
     gate.send()
     gate.receive(
@@ -320,7 +320,7 @@ def test_the_reset_is_by_the_clock_of_the_server(offset):
 
 
 def test_the_clock_is_the_largest_difference_seen():
-    """A date is up to a second old when it arrives, so the newest one is the best."""
+    """The largest offset is kept, because a date is up to a second old on arrival."""
     gate = opened()
     for offset in (3, 5, 4):
         gate.send()
@@ -330,7 +330,7 @@ def test_the_clock_is_the_largest_difference_seen():
 
 
 def test_a_server_that_stops_naming_limits_is_open():
-    """A limit that is gone does not hold anything back."""
+    """An endpoint whose responses no longer state a limit is not limited."""
     gate = opened(remaining=0)
     gate.in_flight += 1
     gate.receive(read({}, NOW))
@@ -342,7 +342,7 @@ def test_a_server_that_stops_naming_limits_is_open():
 
 
 def test_a_refusal_is_waited_out_until_the_reset():
-    """429 with nothing left: the window has to end first."""
+    """After a 429 with nothing remaining, requests wait for the reset."""
     gate = opened()
 
     assert gate.close(answer(remaining=0, reset=NOW + 12), NOW) == pytest.approx(12)
@@ -352,7 +352,7 @@ def test_a_refusal_is_waited_out_until_the_reset():
 
 
 def test_the_reset_of_a_refusal_is_by_the_clock_of_the_server_too():
-    """A reset that is an hour ahead by a clock that is an hour ahead is near."""
+    """The offset of the server's clock is subtracted from the reset of a 429."""
     gate = RateLimiter()
     gate.send()
     refusal = answer(
@@ -365,7 +365,7 @@ def test_the_reset_of_a_refusal_is_by_the_clock_of_the_server_too():
 
 @pytest.mark.parametrize("text", ["30", formatdate(NOW + 30, usegmt=True)])
 def test_retry_after_goes_before_the_reset(text):
-    """What a server says in the standard header holds."""
+    """`Retry-After`, the standard header, takes precedence over the reset."""
     gate = opened()
 
     assert gate.close(answer(remaining=0, reset=NOW + 5, Retry_After=text), NOW) == 30
@@ -378,13 +378,13 @@ def test_retry_after_goes_before_the_reset(text):
         {},
         headers(remaining=0, reset=NOW - 5),
         headers(remaining=0, reset=NOW),
-        # Something is left, so it was not this limit that refused.
+        # Something remains, so another limit caused the 429.
         headers(remaining=7, reset=NOW + 40),
         {"Retry-After": "0"},
     ],
 )
 def test_a_refusal_that_names_no_time_is_backed_off_from(said, monkeypatch):
-    """Without a time to come, each refusal doubles the wait, with jitter."""
+    """Without a time in the future, each 429 doubles the delay, with jitter."""
     monkeypatch.setattr(limits, "FIRST_DELAY", 1.0)
     monkeypatch.setattr(limits, "LONGEST_DELAY", 60.0)
     gate = RateLimiter()
@@ -401,7 +401,7 @@ def test_a_refusal_that_names_no_time_is_backed_off_from(said, monkeypatch):
 
 
 def test_refusals_that_come_together_are_one(monkeypatch):
-    """Eight requests were under way; the limit is waited for once."""
+    """Eight requests that are rejected together wait only once."""
     monkeypatch.setattr(limits, "FIRST_DELAY", 1.0)
     monkeypatch.setattr(limits, "LONGEST_DELAY", 60.0)
     gate = RateLimiter()
@@ -412,14 +412,14 @@ def test_refusals_that_come_together_are_one(monkeypatch):
 
 
 def test_a_reset_an_hour_ahead_is_a_wrong_clock():
-    """Sentry counts by the minute at most, so nothing is waited for longer."""
+    """A reset an hour ahead is cut: Sentry's windows last a minute at most."""
     gate = opened()
 
     assert gate.close(answer(remaining=0, reset=NOW + 3600), NOW) == LONGEST_WINDOW
 
 
 def test_a_success_ends_the_back_off(monkeypatch):
-    """The next refusal starts with a short wait."""
+    """After a success, the next 429 starts with a short delay again."""
     monkeypatch.setattr(limits, "FIRST_DELAY", 1.0)
     monkeypatch.setattr(limits, "LONGEST_DELAY", 60.0)
     gate = RateLimiter()
@@ -431,7 +431,7 @@ def test_a_success_ends_the_back_off(monkeypatch):
 
 
 def test_a_second_refusal_never_shortens_the_wait():
-    """Of two refusals that came together, the longer wait holds."""
+    """Of two concurrent 429s, the longer delay applies."""
     gate = opened()
     gate.close(read({"Retry-After": "50"}, NOW), NOW)
     gate.close(read({"Retry-After": "10"}, NOW), NOW)
@@ -439,7 +439,7 @@ def test_a_second_refusal_never_shortens_the_wait():
     assert gate.wait(NOW) == 50
 
 
-# Whatever comes -----------------------------------------------------------------------
+# Properties ---------------------------------------------------------------------------
 
 numbers = st.integers(0, 5)
 moments = st.integers(-100, 100).map(lambda step: NOW + step / 4)
@@ -460,10 +460,9 @@ answers = st.one_of(
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.booleans(), answers, moments), max_size=40))
 def test_a_gate_never_stays_closed(steps):
-    """With nothing under way a request is let through, sooner or later, whatever came.
+    """Whatever it received, a limiter with nothing in flight allows a request again.
 
-    Resets that lie ahead by at most the minute that Sentry counts in, plus a clock
-    that is wrong by an hour, must have passed after two hours.
+    Two hours cover a reset at most a minute ahead on a clock that is wrong by an hour.
     """
     gate = RateLimiter()
     for sends, said, now in steps:
@@ -480,13 +479,13 @@ def test_a_gate_never_stays_closed(steps):
 @settings(deadline=None, max_examples=30)
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 30))
 def test_no_window_gets_more_than_its_limit(limit, seconds, concurrent):
-    """A server that counts in fixed windows never has to refuse."""
+    """Every fixed window gets exactly as many requests as its limit."""
     gate = RateLimiter()
     counted: dict[float, int] = {}
     now = NOW
     for _ in range(200):
         while (wait := gate.wait(now)) == 0:
-            # All that may be under way at once, then their answers.
+            # All requests that may be in flight at once, then their responses.
             window = NOW + ((now - NOW) // seconds) * seconds
             batch = 0
             while gate.wait(now) == 0:
@@ -513,7 +512,7 @@ def test_no_window_gets_more_than_its_limit(limit, seconds, concurrent):
 
 
 def test_numbers_without_end_say_nothing():
-    """Python refuses to read them."""
+    """Numbers that are too long for Python to parse are ignored."""
     said = read(dict.fromkeys(headers(remaining=1, reset=1), "9" * 5000), NOW)
 
     assert (said.limit, said.remaining, said.concurrent) == (None, None, None)
@@ -525,15 +524,15 @@ class Counting:
 
     limit: int
     seconds: int
-    #: Seconds until a request arrives, and until its answer does.
+    #: Seconds until a request arrives; `latency` is that until its response does.
     transit: float
-    #: Its clock less ours.
+    #: The server's clock minus ours.
     clock: float
     latency: float = 0
     counted: Counter[float] = field(default_factory=Counter)
 
     def answer(self, sent: float) -> Limits:
-        """What it says to a request that was sent then."""
+        """Return the limits in the response to a request sent at `sent`."""
         arrived = sent + self.transit + self.clock
         window = arrived // self.seconds
         self.counted[window] += 1
@@ -549,7 +548,7 @@ class Counting:
 
 
 def ask(server, latencies, width):
-    """Ask a server for 40 windows, so many at once, as fast as a gate allows."""
+    """Send requests as fast as allowed for 40 windows; return the number in each."""
     gate = RateLimiter()
     under_way: list[tuple[float, int, Limits]] = []
     number = itertools.count()
@@ -561,7 +560,7 @@ def ask(server, latencies, width):
             server.latency = server.transit + next(latencies)
             answered = now + server.latency
             heapq.heappush(under_way, (answered, next(number), server.answer(now)))
-            # Nothing takes no time at all.
+            # Sending a request takes time.
             now += 0.001
             continue
         steps = [now + wait] if wait else []
@@ -572,7 +571,7 @@ def ask(server, latencies, width):
     return [server.counted[window] for window in sorted(server.counted)]
 
 
-#: A limit of some seconds, how long a request takes to arrive, and the server's clock.
+#: Servers with various limits, windows, transit times and clocks.
 servers = st.builds(
     Counting,
     limit=st.integers(1, 40),
@@ -585,18 +584,18 @@ servers = st.builds(
 @settings(deadline=None)
 @given(servers, st.lists(st.floats(0, 3), min_size=1), st.integers(1, 32))
 def test_a_server_never_has_to_refuse(server, latencies, width):
-    """However late the answers come, and in whatever order."""
+    """However late and out of order responses come, no window exceeds its limit."""
     assert max(ask(server, itertools.cycle(latencies), width)) <= server.limit
 
 
-# Derandomized: the clock decides whether an answer that takes just one window costs one
-# window or two, and with two the bound is not met.
+# Derandomized: depending on the clock, a response that takes exactly one window costs
+# one window or two, and with two the bound is not met.
 @settings(deadline=None, derandomize=True)
 @given(servers, st.floats(0, 3))
 def test_the_whole_allowance_is_used(server, latency):
-    """In each window, or in the time that an answer takes if that is longer.
+    """At least 90 % of the limit is used per window, or per response time if longer.
 
-    The half second is for the clock of the server, which is not known any better.
+    The half second allows for the server's clock, which is known no more precisely.
     """
     used = ask(server, itertools.repeat(latency), width=1000)
     late = max(1.0, (server.transit + latency + 0.5) / server.seconds)
