@@ -1,4 +1,4 @@
-"""Concurrency: faster, and nothing else."""
+"""Concurrency and prefetching change the speed of a run, not its output."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ if TYPE_CHECKING:
 
     from tap_sentry.records.bodies import Row
 
-#: Longer than any answer of the simulator takes.
+#: Longer than any response of the simulator takes.
 WAIT = timedelta(seconds=0.3)
 
 FLAVOURS = ("saas", "self-hosted-24", "self-hosted-9", "glitchtip")
 
 
 def read(sentry: SentrySimulator, concurrency: int, **settings: Any) -> Output:
-    """Read all sixteen streams."""
+    """Sync all sixteen streams."""
     config = {"auth_token": TOKEN, "api_url": sentry.url, "concurrency": concurrency}
     return run({**config, **settings}, catalog_of())
 
 
 def lines(output: Output) -> list[str]:
-    """SCHEMA and RECORD lines, byte for byte, but for the instants of extraction."""
+    """Return the SCHEMA and RECORD lines without their extraction times."""
     return [
         json.dumps({key: message[key] for key in message if key != "time_extracted"})
         for message in output.messages
@@ -54,13 +54,13 @@ def lines(output: Output) -> list[str]:
 
 
 def asked(sentry: SentrySimulator) -> Counter[str]:
-    """How often each address was asked for."""
+    """Count the requests for each path and query."""
     return Counter(f"{r.path}?{sorted(r.params.items())}" for r in sentry.requests)
 
 
 @pytest.fixture(params=FLAVOURS)
 def server(request: pytest.FixtureRequest) -> Iterator[SentrySimulator]:
-    """A small Sentry of each kind, over a socket."""
+    """Serve a small Sentry of each kind on a socket."""
     page_size = None if request.param == "glitchtip" else 2
     simulator = SentrySimulator(
         clock=lambda: NOW, flavour=request.param, page_size=page_size
@@ -83,7 +83,7 @@ def test_concurrency_changes_neither_output_nor_state(server: SentrySimulator) -
 
 
 def test_nothing_is_asked_twice_in_a_run(sentry: SentrySimulator) -> None:
-    """Only the two streams that want full events ask for the same bodies."""
+    """Only the lists of full events, which two streams need, are requested twice."""
     read(sentry, 16, full_events=True)
 
     twice = {address for address, times in asked(sentry).items() if times > 1}
@@ -93,14 +93,14 @@ def test_nothing_is_asked_twice_in_a_run(sentry: SentrySimulator) -> None:
 
 
 def test_light_events_are_asked_for_once(sentry: SentrySimulator) -> None:
-    """Without full events no address at all is asked for twice."""
+    """Without full events, nothing is requested twice."""
     read(sentry, 16)
 
     assert max(asked(sentry).values()) == 1
 
 
 def test_no_more_requests_are_under_way_than_the_setting_says() -> None:
-    """Requests overlap, up to the setting."""
+    """Requests overlap, but never more than `concurrency` allows."""
     simulator = SentrySimulator(clock=lambda: NOW, latency=0.02)
     with simulator.served():
         read(simulator, 4)
@@ -111,7 +111,7 @@ def test_no_more_requests_are_under_way_than_the_setting_says() -> None:
 
 @pytest.mark.parametrize("streams", [("team_projects",), ()])
 def test_counts_of_teams_are_asked_for_ahead(streams: tuple[str, ...]) -> None:
-    """Also where nothing else needs the list of a team's projects."""
+    """Team counts are prefetched even if no other stream needs the team's projects."""
     build = Builder(NOW, seed=3)
     organization = build.organization("acme", "Acme", ["code/attic"])
     for number in range(12):
@@ -128,27 +128,27 @@ def test_counts_of_teams_are_asked_for_ahead(streams: tuple[str, ...]) -> None:
 
 
 def empty_response() -> requests.Response:
-    """A response whose body was read."""
+    """Return a response with an empty body."""
     response = requests.Response()
     response.raw = io.BytesIO()
     return response
 
 
 class Meeting:
-    """Answers no request before so many are under way."""
+    """Answers requests only once `parties` of them are in flight."""
 
     def __init__(self, parties: int) -> None:
         self.barrier = threading.Barrier(parties, timeout=10)
 
     def send(self, request: requests.PreparedRequest) -> requests.Response:
-        """Wait for the others."""
+        """Wait for the others, unless this is the first request."""
         if request.url != "https://sentry.io/first":
             self.barrier.wait()
         return empty_response()
 
 
 def test_calls_that_come_together_are_sent_together() -> None:
-    """One thread that is idle does not keep others from being started."""
+    """Requests submitted together are sent together, despite an idle thread."""
     fetcher = RequestScheduler(
         4,
         logging.getLogger(__name__),
@@ -168,7 +168,7 @@ def test_calls_that_come_together_are_sent_together() -> None:
 
 
 def test_limits_that_headers_foretell_are_never_run_into() -> None:
-    """One project event list at a time and twenty in a window; the rest goes on."""
+    """Limits in headers, here 20 per window and one at a time, are never exceeded."""
     template = "projects/{org}/{project}/events/"
     simulator = SentrySimulator(
         generated(organizations=1, projects=4, issues=8, events=200, now=NOW),
@@ -185,7 +185,7 @@ def test_limits_that_headers_foretell_are_never_run_into() -> None:
 
 
 def test_an_error_of_a_proxy_does_not_undo_what_is_known_of_a_limit() -> None:
-    """A 502 names no limits: they are those of the answers before."""
+    """After a 502, which states no limits, the limits of earlier responses apply."""
     template = "projects/{org}/{project}/events/"
     simulator = SentrySimulator(
         generated(organizations=1, projects=12, issues=12, events=60, now=NOW),
@@ -203,7 +203,7 @@ def test_an_error_of_a_proxy_does_not_undo_what_is_known_of_a_limit() -> None:
 
 
 def test_a_wait_for_a_limit_holds_no_place_of_other_requests() -> None:
-    """While project events wait, other lists are read."""
+    """While project events wait for their limit, other lists are read."""
     template = "projects/{org}/{project}/events/"
     simulator = SentrySimulator(
         generated(organizations=1, projects=3, issues=6, events=60, now=NOW),
@@ -224,7 +224,7 @@ def test_a_wait_for_a_limit_holds_no_place_of_other_requests() -> None:
 def test_lists_that_break_off_give_their_place_back(
     sentry: SentrySimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else, after some of them, nothing would be asked for ahead of time any more."""
+    """A list that fails releases its budget; otherwise prefetching would soon stop."""
     budgets: list[BufferBudget] = []
 
     def budget(concurrency: int) -> BufferBudget:
@@ -240,13 +240,13 @@ def test_lists_that_break_off_give_their_place_back(
 
 
 class Pages:
-    """Answers each request with the next page of its list; there are three."""
+    """Makes lists of three pages and records the paths that are requested."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
 
     def send(self, request: requests.PreparedRequest) -> requests.Response:
-        """Answer at once."""
+        """Record the request and answer at once."""
         assert request.url
         self.asked.append(request.url.removeprefix("https://sentry.io/"))
         return empty_response()
@@ -254,7 +254,7 @@ class Pages:
     def ask(
         self, name: str, cursor: str | None, page_size: int
     ) -> PendingRequest[Page]:
-        """The call for a page."""
+        """Return the request for a page."""
         number = int(cursor or "0")
         following = str(number + 1) if number < 2 else None
         url = f"https://sentry.io/{name}{number}"
@@ -265,7 +265,7 @@ class Pages:
 
 
 def test_a_list_that_had_no_room_goes_on_when_there_is() -> None:
-    """Its pages are there when it is needed, as if there had been room all along."""
+    """A list that stopped for lack of room goes on when the budget has room again."""
     source = Pages()
     fetcher = RequestScheduler(
         1,
@@ -300,7 +300,7 @@ def test_a_list_that_had_no_room_goes_on_when_there_is() -> None:
 def test_what_is_held_is_counted_as_it_is_in_memory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Sentry compresses its answers: the length on the way is a tenth of that."""
+    """The budget counts decompressed bodies; compressed they are a tenth of that."""
     sizes: list[int] = []
 
     def page(rows: list[Row], cursor: str | None, size: int) -> Page:
@@ -325,7 +325,7 @@ def test_what_is_held_is_counted_as_it_is_in_memory(
 
 
 def test_a_path_that_a_server_may_lack_is_tried_once() -> None:
-    """Nothing more is asked of it before it is known which of two paths there is."""
+    """A path with a fallback gets one request until it is known to exist."""
     simulator = SentrySimulator(
         generated(organizations=1, projects=8, issues=24, events=60, now=NOW),
         clock=lambda: NOW,
