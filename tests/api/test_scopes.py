@@ -1,4 +1,4 @@
-"""What a token may not do, and how the user learns it."""
+"""Rejected tokens, missing scopes and denied requests, and how they are reported."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def grant(sentry):
     return grant
 
 
-#: A scope for each stream.
+#: The scope that each stream needs.
 NEEDED = [
     ("organizations", "org:read"),
     ("organization_projects", "org:read"),
@@ -42,7 +42,7 @@ NEEDED = [
 
 @pytest.mark.parametrize(("stream", "missing"), NEEDED)
 def test_a_scope_that_is_missing_is_named(sync, grant, caplog, stream, missing):
-    """The run stops, and says what the token needs and what it has."""
+    """The run ends and names the missing scope and those that the token has."""
     had = sorted(ALL - {missing})
     grant(*had)
 
@@ -51,7 +51,7 @@ def test_a_scope_that_is_missing_is_named(sync, grant, caplog, stream, missing):
 
 
 def test_the_scope_for_old_counts_of_teams_is_another(sync, sentry, grant, caplog):
-    """Servers without the new ones want `team:read`."""
+    """On servers without `stats_v2`, team counts need the scope `team:read`."""
     grant("org:read", "project:read")
     sentry.fault(404, empty=True, times=None, when=at(".*/stats_v2/"))
 
@@ -60,7 +60,7 @@ def test_the_scope_for_old_counts_of_teams_is_another(sync, sentry, grant, caplo
 
 
 def test_any_scope_that_an_endpoint_takes_is_enough(sync, sentry, grant):
-    """Repositories can be read with the scope for CI, too."""
+    """Repositories can also be read with `org:ci`."""
     grant("org:read", "org:ci")
 
     keys = set(sync("organization_repositories").keys("organization_repositories"))
@@ -68,7 +68,7 @@ def test_any_scope_that_an_endpoint_takes_is_enough(sync, sentry, grant):
 
 
 def test_a_token_without_any_scope_is_told_so(sync, grant, caplog):
-    """Nothing at all can be read with it."""
+    """The message states that the token has no scope at all."""
     grant()
 
     assert sync().code == 1
@@ -76,14 +76,14 @@ def test_a_token_without_any_scope_is_told_so(sync, grant, caplog):
 
 
 def test_a_scope_is_not_asked_for_before_something_is_refused(sync, sentry):
-    """A token that may do all is not looked at."""
+    """The scopes of a token are not requested as long as nothing is denied."""
     sync("organizations", "project_issues")
 
     assert "" not in {request.path for request in sentry.requests}
 
 
 def test_scopes_are_asked_for_once(sync, sentry):
-    """However many projects are refused."""
+    """Scopes are requested once, however many projects are denied."""
     sentry.forbid(PUMP)
     sentry.forbid("prime-mover")
     sync("project_events", "project_users")
@@ -102,7 +102,7 @@ def test_scopes_are_asked_for_once(sync, sentry):
 def test_a_refused_token_stops_the_run_and_its_host_is_named(
     sync, sentry, caplog, token, says
 ):
-    """The user learns which server does not want it, in its own words."""
+    """The message names the host that rejects the token, and its reason."""
     sentry.tokens = {TOKEN: token} if token else {}
 
     assert sync().code == 1
@@ -110,7 +110,7 @@ def test_a_refused_token_stops_the_run_and_its_host_is_named(
 
 
 def test_a_token_that_expires_during_the_run_stops_it(sync, sentry, caplog):
-    """What was read until then is kept."""
+    """When a token expires midway, the bookmarks of what was read are kept."""
     sentry.fault(401, times=None, when=at(f"projects/{JURISDICTION}/.*"))
     output = sync("project_events")
 
@@ -122,7 +122,7 @@ def test_a_token_that_expires_during_the_run_stops_it(sync, sentry, caplog):
 
 
 def test_a_refused_token_is_not_tried_again(sync, sentry):
-    """It would not get better."""
+    """A rejected token is not tried again: one request is sent."""
     sentry.tokens = {}
     sync()
 
@@ -137,7 +137,7 @@ def test_a_refused_token_is_not_tried_again(sync, sentry):
 def test_refusals_are_told_without_a_traceback_and_without_the_token(
     sync, sentry, caplog, token
 ):
-    """A log is read by people, and by more of them than the token is for."""
+    """Rejections are logged without a traceback and without the token."""
     caplog.set_level("DEBUG")
     sentry.tokens[TOKEN] = token
     output = sync()
@@ -146,11 +146,11 @@ def test_refusals_are_told_without_a_traceback_and_without_the_token(
     assert [word for word in ("Traceback", TOKEN) if word in lines] == []
 
 
-# What the token is not the reason for -------------------------------------------------
+# Denied for other reasons -------------------------------------------------------------
 
 
 def test_a_forbidden_project_is_skipped_and_listed(sync, sentry, caplog):
-    """The others are read, and the run ends well."""
+    """A forbidden project is listed, the others are read, and the code is 0."""
     sentry.forbid(PUMP)
     output = sync("project_events", "project_users")
 
@@ -167,7 +167,7 @@ def test_a_forbidden_project_is_skipped_and_listed(sync, sentry, caplog):
 
 
 def test_the_bookmark_of_a_forbidden_project_stays(sync, sentry):
-    """It is read from there when the token may."""
+    """A forbidden project keeps its bookmark, from which it is read once allowed."""
     sentry.forbid("telescope")
     key = sentry.project("telescope").id
     entry = {"bookmark": "2026-11-10T00:00:00Z"}
@@ -178,7 +178,7 @@ def test_the_bookmark_of_a_forbidden_project_stays(sync, sentry):
 
 
 def test_strict_stops_at_a_forbidden_project(sync, sentry, caplog):
-    """For who would rather have nothing than a part."""
+    """With `strict`, a forbidden project ends the run with code 1."""
     sentry.forbid(PUMP)
 
     assert sync("project_events", strict=True).code == 1
@@ -186,7 +186,7 @@ def test_strict_stops_at_a_forbidden_project(sync, sentry, caplog):
 
 
 def test_a_stream_that_is_refused_everywhere_is_a_failure(sync, sentry, caplog):
-    """Skipping all of it would look like an empty Sentry."""
+    """A stream that is denied everywhere fails: it would otherwise look empty."""
     sentry.forbid("telescope")
     output = sync("project_events", organizations=[STERNWARTE])
 
@@ -195,7 +195,7 @@ def test_a_stream_that_is_refused_everywhere_is_a_failure(sync, sentry, caplog):
 
 
 def test_an_organization_of_others_is_left_out_of_the_list(sync, sentry):
-    """A token lists what it may read."""
+    """Organizations that the token may not read are not listed."""
     sentry.tokens[TOKEN] = Token(organizations=frozenset({STERNWARTE}))
 
     slugs = [r["slug"] for r in sync("organizations").records("organizations")]
@@ -203,7 +203,7 @@ def test_an_organization_of_others_is_left_out_of_the_list(sync, sentry):
 
 
 def test_a_list_of_projects_that_is_refused_stops(sync, sentry, caplog):
-    """Everything else hangs on it."""
+    """A denied project list ends the run, because everything else depends on it."""
     here = at(f"organizations/{JURISDICTION}/projects/")
     sentry.fault(403, times=None, when=here)
 
@@ -212,7 +212,7 @@ def test_a_list_of_projects_that_is_refused_stops(sync, sentry, caplog):
 
 
 def test_refused_counts_of_one_organization_are_skipped(sync, sentry, caplog):
-    """Nothing else hangs on them."""
+    """Denied counts of one organization are skipped: nothing depends on them."""
     here = at(f"organizations/{JURISDICTION}/stats_v2/")
     sentry.fault(403, times=None, when=here)
     output = sync("organization_event_counts")
@@ -223,7 +223,7 @@ def test_refused_counts_of_one_organization_are_skipped(sync, sentry, caplog):
 
 
 def test_a_server_that_does_not_tell_scopes_is_believed(sync, sentry, caplog):
-    """Without them a refusal is taken for one of the project."""
+    """If the server does not state scopes, a 403 counts for that project only."""
     sentry.fault(404, empty=True, times=None, when=at(""))
     sentry.forbid(PUMP)
 
@@ -235,7 +235,7 @@ def test_a_server_that_does_not_tell_scopes_is_believed(sync, sentry, caplog):
 def test_a_scope_is_named_by_servers_that_do_not_tell_those_of_the_token(
     sync, sentry, caplog, stream, missing
 ):
-    """Once all of an organization was refused: no other one is asked."""
+    """Once one organization is denied entirely, the run ends and names the scope."""
     sentry.fault(404, empty=True, times=None, when=at(""))
     sentry.tokens[TOKEN] = Token(ALL - {missing})
     output = sync(stream, organizations=[JURISDICTION, STERNWARTE])
@@ -249,7 +249,7 @@ def test_a_scope_is_named_by_servers_that_do_not_tell_those_of_the_token(
 
 
 def test_what_was_read_with_a_scope_shows_that_the_token_has_it(sync, sentry, caplog):
-    """Then what is refused is not to be had, and everything else is read."""
+    """If another stream was read with the same scope, a 403 does not stop the run."""
     sentry.fault(404, empty=True, times=None, when=at(""))
     sentry.fault(403, times=None, when=at("projects/.*/users/"))
     output = sync("project_users", "project_events")
@@ -261,7 +261,7 @@ def test_what_was_read_with_a_scope_shows_that_the_token_has_it(sync, sentry, ca
 
 
 def test_failures_among_the_refusals_are_no_missing_scope(sync, sentry, caplog):
-    """Not all of the organization was refused."""
+    """If some requests fail otherwise than with 403, no scope is reported missing."""
     sentry.fault(404, empty=True, times=None, when=at(""))
     sentry.fault(404, times=None, when=at(f"projects/{JURISDICTION}/{PUMP}/users/"))
     sentry.fault(403, times=None, when=at("projects/.*/users/"))
