@@ -1,8 +1,8 @@
-"""Answers that are not Sentry's, or not all of Sentry's, and runs that read nothing.
+"""Responses that Sentry did not send or a proxy changed, and runs that read nothing.
 
-Proxies, firewalls and login pages stand between the tap and many a server. What they
-answer is told as theirs; what they take away is noticed; and where all of a stream was
-lost to them, or to anything else, the run does not look like a good one.
+Proxies, firewalls and login pages stand between the tap and many servers. Their
+responses are reported as theirs, headers that they remove are noticed, and a run in
+which a whole stream was lost, for whatever reason, does not end with code 0.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ BETWEEN = "something between here and Sentry (proxy, firewall, login)"
 
 
 def warned(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """The lines above INFO."""
+    """Return the tap's log messages above INFO."""
     return [
         line.getMessage()
         for line in caplog.records
@@ -63,7 +63,7 @@ def warned(caplog: pytest.LogCaptureFixture) -> list[str]:
 def test_a_stream_of_which_nothing_was_read_ends_with_code_1(
     sync, sentry, caplog, fault
 ):
-    """Whatever the reason, which the last line names; other streams are read."""
+    """The code is 1 if no part of a stream is read; the last line gives the reason."""
     sentry.fault(**fault, times=None, when=EVENTS)
     output = sync("project_events", "project_users")
 
@@ -77,7 +77,7 @@ def test_a_stream_of_which_nothing_was_read_ends_with_code_1(
 
 
 def test_parts_that_failed_beside_others_are_listed(sync, sentry, caplog):
-    """Something was read."""
+    """If only some parts of a stream fail, they are listed and the code is 0."""
     sentry.fault(500, times=None, when=at(f"projects/.*/{PUMP}/events/"))
     output = sync("project_events")
 
@@ -86,7 +86,7 @@ def test_parts_that_failed_beside_others_are_listed(sync, sentry, caplog):
 
 
 def test_a_project_without_records_was_read_too(sync, sentry):
-    """There was nothing in it, and nothing is wrong with that."""
+    """An empty project counts as read, so the code is 0."""
     sentry.fault(500, times=None, when=at(f"projects/.*/{PUMP}/events/"))
     output = sync("project_events", projects=[PUMP, "quiet-harbour"])
 
@@ -95,7 +95,7 @@ def test_a_project_without_records_was_read_too(sync, sentry):
 
 
 def test_what_came_before_a_part_broke_off_is_something(sync, sentry):
-    """The next run goes on there."""
+    """If records were read before a list broke off, the code is 0."""
     sentry.fault(500, times=None, after=1, when=EVENTS)
     output = sync("project_events", projects=["telescope"])
 
@@ -105,17 +105,17 @@ def test_what_came_before_a_part_broke_off_is_something(sync, sentry):
 
 @pytest.mark.parametrize("status", [404, 500])
 def test_issues_of_which_nothing_was_read_are_no_part_that_was(sync, sentry, status):
-    """Their project was: that is not what was asked for."""
+    """The code is 1 if no issue could be read, even though their project was."""
     sentry.fault(status, times=None, when=at("(.*/)?issues/.*/events/"))
     projects = [PUMP, "telescope"]
 
     assert sync("issue_events", projects=projects).code == 1
-    # A project without issues has none that failed.
+    # A project without issues counts as read: none of its issues failed.
     assert sync("issue_events", projects=[*projects, "quiet-harbour"]).code == 0
 
 
 def test_a_feature_that_the_plan_lacks_is_no_failure(sync, sentry, caplog):
-    """Nobody can do anything about it."""
+    """A feature that the plan does not include is not a failure of the stream."""
     body = {"detail": "no", "error_type": "unavailable_feature"}
     sentry.fault(403, body=body, times=None, when=EVENTS)
 
@@ -124,7 +124,7 @@ def test_a_feature_that_the_plan_lacks_is_no_failure(sync, sentry, caplog):
 
 
 def test_an_endpoint_that_the_server_lacks_is_no_failure(sync, sentry, caplog):
-    """The same holds for a server."""
+    """An endpoint that the server lacks is not a failure of the stream."""
     sentry.fault(404, empty=True, times=None, when=EVENTS)
 
     assert sync("project_events").code == 0
@@ -132,9 +132,9 @@ def test_an_endpoint_that_the_server_lacks_is_no_failure(sync, sentry, caplog):
 
 
 def test_the_only_project_may_go_during_the_run(sync, sentry, caplog):
-    """That cannot be told from one that Sentry hides, so the run says so, once.
+    """A project that disappears during the run is a failure, in that run only.
 
-    The next one does not list it any more.
+    It cannot be distinguished from a hidden one. The next run does not list it.
     """
     sentry.fault(404, times=None, when=at("projects/.*/telescope/.*"))
     assert sync("project_events", organizations=[STERNWARTE]).code == 1
@@ -155,7 +155,7 @@ def strip(
     times: int | None = None,
     more: Mapping[str, str] = NOTHING,
 ) -> list[str]:
-    """Let a proxy remove `Link`, from so many answers; gives the paths of these."""
+    """Remove `Link` from up to `times` responses; return the paths of these."""
     answer = sentry.answer
     paths: list[str] = []
 
@@ -173,12 +173,12 @@ def strip(
 
 
 def test_a_proxy_that_removes_link_is_named(sync, sentry, monkeypatch, caplog):
-    """Else what comes after the first page would be missing without a word."""
+    """A missing `Link` header is an error: later pages would be lost silently."""
     paths = strip(monkeypatch, sentry)
     output = sync("project_events")
 
     assert (output.code, output.records("project_events")) == (1, [])
-    # A proxy may be in the middle of something: it is asked once more.
+    # The failure may be temporary, so the request is repeated once.
     assert paths == ["organizations/", "organizations/"]
     assert warned(caplog)[-1].startswith(
         "organizations cannot be read: GET sentry.io/api/0/organizations/: the answer "
@@ -188,7 +188,7 @@ def test_a_proxy_that_removes_link_is_named(sync, sentry, monkeypatch, caplog):
 
 
 def test_only_the_list_without_link_is_given_up(sync, sentry, monkeypatch, caplog):
-    """Its pages before it are kept, and so are all other lists."""
+    """Only the list without `Link` is skipped; all other lists are read."""
     strip(monkeypatch, sentry, when=at(f"projects/.*/{PUMP}/events/"))
     output = sync("project_events")
 
@@ -202,14 +202,14 @@ def test_only_the_list_without_link_is_given_up(sync, sentry, monkeypatch, caplo
 
 
 def test_a_stream_that_never_has_link_ends_with_code_1(sync, sentry, monkeypatch):
-    """As with every other reason."""
+    """A stream whose pages all lack `Link` ends the run with code 1."""
     strip(monkeypatch, sentry, when=at("projects/.*/events/"))
 
     assert sync("project_events", projects=[PUMP, "telescope"]).code == 1
 
 
 def test_a_short_page_without_link_is_an_error_too(sync, sentry, monkeypatch, caplog):
-    """Sentry leaves rows out after it has cut the page: a short one can have a next."""
+    """A short page needs `Link` too: Sentry filters rows after cutting the page."""
     sentry.page_size = None
     strip(monkeypatch, sentry, when=at("projects/.*/users/"))
 
@@ -218,7 +218,7 @@ def test_a_short_page_without_link_is_an_error_too(sync, sentry, monkeypatch, ca
 
 
 def test_a_proxy_may_remove_link_once(sync, sentry, monkeypatch, caplog):
-    """As while it is being configured."""
+    """A single response without `Link` is requested again and changes nothing."""
     paths = strip(monkeypatch, sentry, when=EVENTS, times=1)
     output = sync("project_events")
 
@@ -227,7 +227,7 @@ def test_a_proxy_may_remove_link_once(sync, sentry, monkeypatch, caplog):
 
 
 def test_an_empty_page_needs_no_link(sync, sentry, monkeypatch):
-    """There is nothing after it."""
+    """An empty page without `Link` ends its list."""
     paths = strip(monkeypatch, sentry, when=at("projects/.*/quiet-harbour/events/"))
 
     assert sync("project_events", projects=["quiet-harbour"]).code == 0
@@ -235,7 +235,7 @@ def test_an_empty_page_needs_no_link(sync, sentry, monkeypatch):
 
 
 def test_an_issue_that_the_query_names_comes_without_link(sync, sentry, monkeypatch):
-    """Sentry finds it by its short id, and marks the answer."""
+    """A direct hit for a short id, which a header marks, needs no `Link`."""
     issue = sentry.project("telescope").issues[0]
     direct = {"X-Sentry-Direct-Hit": "1"}
     strip(monkeypatch, sentry, when=at("organizations/.*/issues/"), more=direct)
@@ -248,7 +248,7 @@ def test_an_issue_that_the_query_names_comes_without_link(sync, sentry, monkeypa
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
 def test_lists_without_pages_have_no_link(flavour, caplog):
-    """Every other list of every server has."""
+    """Lists that are not paged, on any kind of server, need no `Link`."""
     sentry = SentrySimulator(flavour=flavour, clock=lambda: NOW, page_size=2)
     with sentry.patched():
         output = run({"auth_token": TOKEN, "api_url": sentry.url}, catalog_of())
@@ -257,13 +257,13 @@ def test_lists_without_pages_have_no_link(flavour, caplog):
     assert not told(caplog, "no Link header")
 
 
-# Pages for people ---------------------------------------------------------------------
+# Web pages instead of JSON ------------------------------------------------------------
 
 
 @pytest.mark.parametrize("status", [400, 401, 403])
 @pytest.mark.parametrize("place", ["organizations/", "projects/.*/events/"])
 def test_a_refusal_that_is_no_json_is_not_sentrys(sync, sentry, caplog, status, place):
-    """Nor is it the token's; the page says whose it is."""
+    """A rejection that is not JSON is attributed to a proxy, not to the token."""
     server = {"Server": f"BigIP {TOKEN}"}
     sentry.fault(status, html=LOGIN, headers=server, times=None, when=at(place))
     output = sync("project_events")
@@ -281,7 +281,7 @@ def test_a_refusal_that_is_no_json_is_not_sentrys(sync, sentry, caplog, status, 
 
 @pytest.mark.parametrize("status", [502, 503])
 def test_a_failure_that_is_no_json_is_not_sentrys(sync, sentry, caplog, status):
-    """It may pass, so it is tried as often as any."""
+    """A 5xx that is not JSON is retried as often as any and attributed to a proxy."""
     here = at("projects/.*/telescope/users/")
     sentry.fault(status, html=LOGIN, times=None, when=here)
     sync("project_users")
@@ -296,7 +296,7 @@ def test_a_failure_that_is_no_json_is_not_sentrys(sync, sentry, caplog, status):
 
 
 def test_a_login_page_that_is_said_to_be_all_right_is_described(sync, sentry, caplog):
-    """It is no JSON, whatever its status."""
+    """A web page with status 200 is described in the error message."""
     sentry.fault(200, html=LOGIN, headers={"Server": "sso"}, times=None)
 
     assert sync("project_events").code == 1
@@ -309,7 +309,7 @@ def test_a_login_page_that_is_said_to_be_all_right_is_described(sync, sentry, ca
 
 
 def test_a_firewall_is_asked_once_more(sync, sentry):
-    """It rarely thinks otherwise."""
+    """A 403 with a web page is retried only once, because it rarely passes."""
     sentry.fault(403, html=LOGIN, when=at("projects/.*/telescope/users/"))
     output = sync("project_users", projects=["telescope"])
 
@@ -326,8 +326,8 @@ def test_a_firewall_is_asked_once_more(sync, sentry):
     "fault", [{"kind": 403, "html": LOGIN}, {"kind": 404, "html": "page not found"}]
 )
 def test_an_issue_that_a_proxy_hides_is_read_by_the_next_run(sync, sentry, fault):
-    """Unlike one that Sentry says is gone."""
-    # Not the first: the endpoint has answered.
+    """An issue hidden by a proxy is read by the next run, unlike a deleted one."""
+    # Not the first issue: the endpoint must have answered before.
     ids = [int(issue.id) for issue in sentry.project("telescope").issues]
     hidden = {f"/{max(ids)}/"}
     sentry.fault(
@@ -346,7 +346,10 @@ def test_an_issue_that_a_proxy_hides_is_read_by_the_next_run(sync, sentry, fault
 
 
 def test_an_empty_answer_to_an_unknown_path_is_a_missing_endpoint(sync, sentry, caplog):
-    """So do 9.1.2 and Sentry of today answer, and GlitchTip with a page."""
+    """A 404 with an empty body or a web page means that the endpoint is missing.
+
+    9.1.2 and current Sentry send the former, GlitchTip the latter.
+    """
     faults: list[dict[str, Any]] = [{"empty": True}, {"html": LOGIN}]
     for number, fault in enumerate(faults):
         sentry.fault(404, **fault, times=None, when=at("projects/.*/users/"))
@@ -358,7 +361,7 @@ def test_an_empty_answer_to_an_unknown_path_is_a_missing_endpoint(sync, sentry, 
 
 
 def test_sentrys_refusals_for_the_rate_call_themselves_html(sync, sentry, caplog):
-    """What they say is JSON, and is waited for."""
+    """Sentry's 429 is JSON with the media type of HTML, and is waited out."""
     caplog.set_level(logging.INFO)
     headers = {"Content-Type": "text/html; charset=utf-8"}
     body = {"detail": "You are attempting to use this endpoint too frequently."}
@@ -370,7 +373,7 @@ def test_sentrys_refusals_for_the_rate_call_themselves_html(sync, sentry, caplog
 
 
 def test_json_that_calls_itself_html_is_sentrys(sync, sentry, caplog):
-    """The body decides: Sentry's words are repeated, and the token's scopes matter."""
+    """The body, not the media type, decides whether a response is Sentry's."""
     headers = {"Content-Type": "text/html; charset=utf-8"}
     body = {"detail": "You do not have permission"}
     here = at("projects/.*/telescope/events/")
@@ -390,7 +393,7 @@ ISSUES = "organizations/.*/issues/"
 def test_what_a_proxy_or_a_busy_server_says_is_tried_as_often_as_ever(
     sync, sentry, caplog, status
 ):
-    """Old servers fail with 500; others are tried again before the fallback is."""
+    """A 502, 503 or 504 is retried without the fallback; old servers fail with 500."""
     caplog.set_level(logging.INFO)
     sentry.fault(status, times=2, when=at(ISSUES))
     output = sync("project_issues", projects=["telescope"], concurrency=1)
@@ -402,13 +405,13 @@ def test_what_a_proxy_or_a_busy_server_says_is_tried_as_often_as_ever(
 
 
 def test_a_server_that_fails_for_good_has_the_fallback_only(sync, sentry, caplog):
-    """Three requests find it out, and one quiet line says so."""
+    """A permanent 500 is recognized with three requests and logged in one INFO line."""
     caplog.set_level(logging.INFO)
     sentry.fault(500, times=None, when=at(ISSUES))
     output = sync("project_issues", projects=["telescope"])
 
     assert len(sentry.asked(ISSUES)) == 2
-    # The least that can be asked for, without what may be the reason.
+    # The smallest request possible, without the parameters that may cause the 500.
     assert sentry.asked(ISSUES)[1] == {
         "sort": "date",
         "groupStatsPeriod": "",
@@ -435,7 +438,7 @@ def test_a_server_that_fails_for_good_has_the_fallback_only(sync, sentry, caplog
 def test_a_server_that_fails_at_first_has_everything(
     sync, sentry, caplog, stream, path
 ):
-    """Though the fallback answers there too."""
+    """After a single 500 the fallback is not used, though it would answer too."""
     caplog.set_level(logging.INFO)
     sentry.fault(500, when=at(path))
     output = sync(stream)
@@ -449,7 +452,7 @@ def test_a_server_that_fails_at_first_has_everything(
 def test_a_server_that_fails_altogether_at_first_is_tried_as_often_as_any(
     sync, sentry, caplog
 ):
-    """The fallback fails too, so nothing is known of either."""
+    """If the fallback fails too, the endpoint is retried as often as any other."""
     caplog.set_level(logging.INFO)
     sentry.fault(500, times=ATTEMPTS, when=at("organizations/.*/issues/"))
     sentry.fault(500, times=1, when=at("projects/.*/issues/"))
@@ -462,7 +465,7 @@ def test_a_server_that_fails_altogether_at_first_is_tried_as_often_as_any(
 
 
 def test_a_failure_of_the_dates_alone_is_no_missing_endpoint(sync, sentry, caplog):
-    """The endpoint answers, when it is not asked for them."""
+    """An endpoint that fails only with date parameters is not missing."""
     caplog.set_level(logging.INFO)
     sentry.fault(
         500, times=None, when=lambda seen: at(ISSUES)(seen) and "start" in seen.params
@@ -474,7 +477,7 @@ def test_a_failure_of_the_dates_alone_is_no_missing_endpoint(sync, sentry, caplo
 
 
 def test_an_endpoint_that_refuses_the_least_is_there(sync, sentry, caplog):
-    """Counts cannot be asked for without what they are to be counted by: a 400."""
+    """A 400 for counts without `field` shows that the endpoint exists."""
     caplog.set_level(logging.INFO)
     path = "organizations/.*/stats_v2/"
     sentry.fault(
@@ -489,7 +492,7 @@ def test_an_endpoint_that_refuses_the_least_is_there(sync, sentry, caplog):
 
 
 def test_nine_is_read_without_a_line_that_frightens(caplog):
-    """The log has nothing above INFO, and no try is repeated."""
+    """A run on 9.1.2 logs nothing above INFO and repeats no request."""
     caplog.set_level(logging.INFO)
     sentry = SentrySimulator(flavour="self-hosted-9", clock=lambda: NOW)
     with sentry.patched():
@@ -506,25 +509,25 @@ def test_nine_is_read_without_a_line_that_frightens(caplog):
 
 @pytest.mark.parametrize("body", [b'{"a": 1}', b"3", b'"text"', b"[1, 2]", b"null"])
 def test_whole_json_of_another_shape_is_told_from_damage(body):
-    """The one is for good, the other may pass."""
+    """Valid JSON of another shape is distinguished from a damaged body."""
     with pytest.raises(bodies.UnexpectedShapeError):
         bodies.decode_rows(body)
 
 
 @pytest.mark.parametrize("body", [b'[{"a": 1}, ', b"", b"<html>", b"[{'a': 1}]"])
 def test_damaged_json_is_of_no_shape(body):
-    """It is asked for as often as anything that breaks off."""
+    """Damaged JSON counts as an incomplete response, not as another shape."""
     with pytest.raises(bodies.DamagedBodyError) as caught:
         bodies.decode_rows(body)
     assert not isinstance(caught.value, bodies.UnexpectedShapeError)
 
 
 def test_an_endpoint_that_is_not_understood_is_given_up_once(sync, sentry, caplog):
-    """Not for each project; and the run does not look like a good one."""
+    """An endpoint of an unexpected shape is reported once, and the code is 1."""
     sentry.fault("not_a_list", times=None, when=at("projects/.*/users/"))
     output = sync("project_users", "project_events")
 
-    # Those of some projects are asked for at once.
+    # The lists of some projects are requested concurrently.
     asked = filter(at("projects/.*/users/"), sentry.requests)
     assert set(Counter(seen.path for seen in asked).values()) == {2}
     path = "/projects/{organization}/{project}/users/"
@@ -546,7 +549,7 @@ def test_an_endpoint_that_is_not_understood_is_given_up_once(sync, sentry, caplo
     ],
 )
 def test_what_is_not_understood_has_a_fallback(sync, sentry, caplog, stream, path):
-    """It is read instead, and one quiet line says so."""
+    """Where JSON has another shape, the fallback is read and one INFO line logged."""
     caplog.set_level(logging.INFO)
     body = {"intervals": ["2026-11-20T00:00:00Z"], "sums": []}
     sentry.fault("not_a_list", body=body, times=None, when=at(path))
@@ -559,7 +562,7 @@ def test_what_is_not_understood_has_a_fallback(sync, sentry, caplog, stream, pat
 
 
 def test_one_project_that_is_not_understood_is_skipped_alone(sync, sentry, caplog):
-    """Others have answered: the endpoint is there."""
+    """A project with JSON of another shape is skipped if others were answered."""
     sentry.fault("not_a_list", times=None, when=at(f"projects/.*/{PUMP}/users/"))
     output = sync("project_users")
 
