@@ -1,6 +1,6 @@
-"""The token stays secret, and goes to one server only.
+"""The token stays secret and is sent to one server only.
 
-What the tap writes in all other tests is scanned for it by a hook in `conftest.py`.
+A hook in `conftest.py` scans the output of all other tests for the token.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 ROOT = Path(__file__).parents[2]
-#: A token that is found wherever it stands, also in part.
+#: A token, and the part of it that the tests search for.
 SECRET = "sntryu_" + "5ec2e7" * 8
 HALF = SECRET[:24]
 
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Waits are short; the environment has nothing to say."""
+    """Shorten all delays, and unset the environment's proxies and bundles."""
     quicken(monkeypatch)
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "HTTP_PROXY", "http_proxy"):
         monkeypatch.delenv(name, raising=False)
@@ -44,7 +44,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def sentry() -> Iterator[Faulty]:
-    """A small Sentry that knows the secret token."""
+    """Serve a small Sentry that accepts the secret token."""
     found = Faulty(tokens={SECRET: Token()})
     with found.served():
         yield found
@@ -52,7 +52,7 @@ def sentry() -> Iterator[Faulty]:
 
 @pytest.fixture
 def other() -> Iterator[Faulty]:
-    """Another server, which must not be asked anything."""
+    """Serve another Sentry, which must not receive any request."""
     found = Faulty()
     with found.served():
         yield found
@@ -60,7 +60,7 @@ def other() -> Iterator[Faulty]:
 
 # What is written ----------------------------------------------------------------------
 
-#: Ways in which a run can end; `sentry` is the server.
+#: Ways in which a run can end, each set up on a simulator.
 ENDS: dict[str, Callable[[Faulty], None]] = {
     "well": lambda _: None,
     "refused token": lambda sentry: sentry.tokens.clear(),
@@ -74,7 +74,7 @@ ENDS: dict[str, Callable[[Faulty], None]] = {
     "redirect": lambda sentry: sentry.fault(
         302, times=None, after=5, location=f"https://elsewhere.example.com/?t={SECRET}"
     ),
-    # Some proxies show what they were sent.
+    # Some proxies repeat what they were sent.
     "echo": lambda sentry: sentry.fault(
         500, times=None, after=9, body={"detail": f"no route; Bearer {SECRET}"}
     ),
@@ -101,7 +101,7 @@ ENDS: dict[str, Callable[[Faulty], None]] = {
 
 @pytest.mark.parametrize("end", ENDS)
 def test_the_token_is_nowhere_in_the_log_or_the_output(sentry, caplog, end):
-    """Not at DEBUG either, whatever goes wrong; not even what a server says of it."""
+    """The token is never logged or written, even at DEBUG or if a server repeats it."""
     caplog.set_level(logging.DEBUG)
     for name in ("urllib3", "tap-sentry"):
         caplog.set_level(logging.DEBUG, logger=name)
@@ -133,7 +133,7 @@ TapCommand.cli()
 
 @pytest.mark.parametrize("code", [None, DEFECT], ids=["well", "with a defect"])
 def test_the_command_shows_the_token_nowhere(sentry, tmp_path, code):
-    """In no line at DEBUG, in no traceback, and not in the list of processes."""
+    """The token is in no DEBUG line, in no traceback and not in the process list."""
     settings = tmp_path / "config.json"
     settings.write_text(json.dumps({"auth_token": SECRET, "api_url": sentry.url}))
     start = ["-m", "tap_sentry"] if code is None else ["-c", code]
@@ -160,7 +160,7 @@ def test_the_command_shows_the_token_nowhere(sentry, tmp_path, code):
 
 
 def test_wrong_settings_do_not_show_the_token(caplog):
-    """All of them wrong at once, and a token that cannot be sent."""
+    """Errors about invalid settings, even about the token itself, do not show it."""
     caplog.set_level(logging.DEBUG)
     for token in (SECRET + "\n\x00", [SECRET], {"value": SECRET}):
         with pytest.raises(Exception, match=r"\S") as caught:
@@ -173,7 +173,7 @@ def test_wrong_settings_do_not_show_the_token(caplog):
 
 
 def test_what_stands_for_the_token_does_not_show_it(sentry):
-    """Where a debugger or an error prints the objects of a run."""
+    """The objects of a run do not show the token when they are printed."""
     tap = TapSentry(config={"auth_token": SECRET, "api_url": sentry.url})
 
     assert HALF not in repr(tap.run.settings)
@@ -185,7 +185,7 @@ def test_what_stands_for_the_token_does_not_show_it(sentry):
 
 
 def test_links_to_another_server_are_not_followed(sentry, other):
-    """Their cursors are used, and the address stays."""
+    """Only the cursor of a link is used, so a link to another host has no effect."""
     sentry.order = None
     expected = sync(sentry, auth_token=SECRET)
     sentry.link_base = other.url
@@ -214,7 +214,7 @@ def test_links_to_another_server_are_not_followed(sentry, other):
     ],
 )
 def test_redirects_to_another_server_are_not_followed(sentry, other, location, after):
-    """Another host, port or scheme is another server."""
+    """Redirects to another host, port or scheme are not followed."""
     parts = urlsplit(sentry.url)
     where = location.format(
         other=other.url,
@@ -233,7 +233,7 @@ def test_redirects_to_another_server_are_not_followed(sentry, other, location, a
 
 
 def test_a_redirect_that_leads_away_by_a_detour_is_not_followed(sentry, other):
-    """First within the server, then out of it."""
+    """A second redirect that leads out of the server is not followed."""
     sentry.fault(302, times=1, location="/api/0/projects/")
     sentry.fault(
         302,
@@ -252,7 +252,7 @@ def test_a_redirect_that_leads_away_by_a_detour_is_not_followed(sentry, other):
 def test_every_request_has_the_token_and_no_cookie_or_netrc(
     sentry, tmp_path, monkeypatch
 ):
-    """Also those that follow a redirect within the server."""
+    """Every request, redirected or not, has the token and no `.netrc` credentials."""
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login other password secret\n")
     monkeypatch.setenv("NETRC", str(netrc))
@@ -278,7 +278,7 @@ def test_every_request_has_the_token_and_no_cookie_or_netrc(
     ],
 )
 def test_plain_http_is_warned_of(caplog, url, is_told):
-    """Unless the server is this machine."""
+    """Plain HTTP logs a warning unless the server is on this machine."""
     TapSentry(config={"auth_token": SECRET, "api_url": url})
 
     warned = [record for record in caplog.records if record.levelname == "WARNING"]
@@ -292,7 +292,7 @@ def test_plain_http_is_warned_of(caplog, url, is_told):
 
 
 class Tls:
-    """Servers with certificates of an authority that nobody knows."""
+    """A private certificate authority and the TLS contexts of its servers."""
 
     def __init__(self, folder: Path) -> None:
         self.authority = trustme.CA()
@@ -301,7 +301,7 @@ class Tls:
         self.context = self.for_host("localhost")
 
     def for_host(self, *names: str, **options: Any) -> ssl.SSLContext:
-        """A server that says it is called so."""
+        """Return the context of a server with a certificate for these names."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.authority.issue_cert(*names, **options).configure_cert(context)
         return context
@@ -309,13 +309,13 @@ class Tls:
 
 @pytest.fixture(scope="module")
 def tls(tmp_path_factory: pytest.TempPathFactory) -> Tls:
-    """One authority for all tests."""
+    """Create one authority for all tests."""
     return Tls(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture
 def secure(sentry_of: Callable[[ssl.SSLContext], Faulty], tls: Tls) -> Faulty:
-    """A Sentry with https on localhost."""
+    """Serve a Sentry with HTTPS on localhost."""
     return sentry_of(tls.context)
 
 
@@ -323,7 +323,7 @@ def secure(sentry_of: Callable[[ssl.SSLContext], Faulty], tls: Tls) -> Faulty:
 def sentry_of(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Callable[[ssl.SSLContext], Faulty]]:
-    """Serve a Sentry with https."""
+    """Serve a Sentry with a given TLS context."""
     open_doors = []
 
     def serve(context: ssl.SSLContext) -> Faulty:
@@ -346,7 +346,7 @@ def sentry_of(
 
 
 def test_a_certificate_that_is_not_trusted_ends_the_run_in_a_line(secure, caplog):
-    """Nothing is sent; the line names the setting, and it is not tried again."""
+    """An untrusted certificate ends the run at once; one line names `ca_bundle`."""
     run = sync(secure, auth_token=SECRET)
 
     assert (run.code, run.rows()) == (1, {})
@@ -358,7 +358,7 @@ def test_a_certificate_that_is_not_trusted_ends_the_run_in_a_line(secure, caplog
 
 
 def test_ca_bundle_is_trusted(secure, tls):
-    """The file of one's own authority."""
+    """A certificate of an authority in `ca_bundle` is trusted."""
     run = sync(secure, "organizations", auth_token=SECRET, ca_bundle=tls.bundle)
 
     assert run.is_complete
@@ -367,7 +367,7 @@ def test_ca_bundle_is_trusted(secure, tls):
 
 @pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
 def test_the_environment_names_a_bundle_too(secure, tls, monkeypatch, name):
-    """As for everything that uses `requests`."""
+    """The bundle may also be named by the environment variables of `requests`."""
     monkeypatch.setenv(name, tls.bundle)
 
     run = sync(secure, "organizations", auth_token=SECRET)
@@ -377,7 +377,7 @@ def test_the_environment_names_a_bundle_too(secure, tls, monkeypatch, name):
 
 
 def test_ca_bundle_goes_before_the_environment(secure, tls, tmp_path, monkeypatch):
-    """A bundle of another authority in the environment does no harm."""
+    """`ca_bundle` takes precedence over a bundle in the environment."""
     wrong = tmp_path / "wrong.pem"
     trustme.CA().cert_pem.write_to_path(str(wrong))
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(wrong))
@@ -389,7 +389,7 @@ def test_ca_bundle_goes_before_the_environment(secure, tls, tmp_path, monkeypatc
 
 
 def test_a_certificate_of_another_host_is_refused(sentry_of, tls, caplog):
-    """Though it is of the right authority."""
+    """A certificate for another host is rejected even if its authority is trusted."""
     sentry = sentry_of(tls.for_host("sentry.example.com"))
 
     run = sync(sentry, auth_token=SECRET, ca_bundle=tls.bundle)
@@ -400,7 +400,7 @@ def test_a_certificate_of_another_host_is_refused(sentry_of, tls, caplog):
 
 
 def test_a_certificate_that_has_expired_is_refused(sentry_of, tls, caplog):
-    """Likewise."""
+    """An expired certificate is rejected even if its authority is trusted."""
     past = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
     sentry = sentry_of(tls.for_host("localhost", not_after=past))
 
@@ -412,7 +412,7 @@ def test_a_certificate_that_has_expired_is_refused(sentry_of, tls, caplog):
 
 
 def test_a_bundle_that_is_not_there_is_told(secure, monkeypatch, caplog):
-    """Before anything is sent, and not as a defect of the tap."""
+    """A missing bundle is reported as a config error, not as a defect of the tap."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nothing/here.pem")
     with pytest.raises(ConfigValidationError) as caught:
         sync(secure, auth_token=SECRET)
@@ -424,7 +424,7 @@ def test_a_bundle_that_is_not_there_is_told(secure, monkeypatch, caplog):
 
 
 def test_a_bundle_that_is_none_is_told(secure, tmp_path, caplog):
-    """A file without certificates."""
+    """A bundle without certificates is reported in one line."""
     empty = tmp_path / "empty.pem"
     empty.write_text("no certificates\n")
 
@@ -437,7 +437,7 @@ def test_a_bundle_that_is_none_is_told(secure, tmp_path, caplog):
 
 
 def test_https_that_turns_to_http_is_not_followed(secure, tls, sentry):
-    """The token would go in the clear."""
+    """A redirect from HTTPS to HTTP, which would expose the token, is not followed."""
     secure.fault(302, times=None, location=f"{sentry.url}/api/0/organizations/")
 
     run = sync(secure, auth_token=SECRET, ca_bundle=tls.bundle)
@@ -447,6 +447,6 @@ def test_https_that_turns_to_http_is_not_followed(secure, tls, sentry):
 
 
 def test_the_tokens_of_these_tests_are_not_the_same():
-    """The hook that scans all other tests looks for the one of the simulator."""
+    """The secret differs from the simulator's token, which the hook searches for."""
     assert HALF not in TOKEN
     assert NOW.tzinfo
