@@ -1,4 +1,4 @@
-"""Nothing is lost where two pages of a list meet within a second."""
+"""No record is lost where two pages of a list meet within a second."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.sentry import TOKEN, SentrySimulator
 from tests.sentry.data import Builder, Entries
 from tests.soak import sync
 
-#: Seeds that `make hot` does not have.
+#: The first seed; `make hot` uses other seeds.
 FIRST = 100_000
 
 TOP = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -28,13 +28,13 @@ def ago(seconds):
 
 
 def next_place(place, dated, cursor, *, is_cut):
-    """What follows a page, which is not the last."""
+    """Call `ties.next_place` for a place that is not None."""
     assert place is not None
     return ties.next_place(place, dated, cursor, is_cut=is_cut)
 
 
 def rows(*seconds):
-    """Rows with the numbers of their places as ids, so many seconds ago."""
+    """Return rows numbered in order, each dated some seconds before `TOP`."""
     return [(number, ago(second)) for number, second in enumerate(seconds)]
 
 
@@ -42,7 +42,7 @@ def rows(*seconds):
 
 
 def test_hot_issues_are_read_whole():
-    """Also by runs that are broken off; `make hot` tries 300."""
+    """No event of hot issues is lost, even if runs break off; `make hot` reads 300."""
     figures = hot.try_out(20 if IS_SOAK else 6, first=FIRST)
 
     assert figures.events > 900 * figures.seeds
@@ -50,10 +50,10 @@ def test_hot_issues_are_read_whole():
 
 
 def test_hot_seconds_cost_few_requests():
-    """A tenth where a page has several of them.
+    """Hot seconds cost at most a tenth more requests where a page holds several.
 
-    One that fills more than a page has to be read until all of it came: every answer
-    holds any rows of it, so that two pages of such a second take about six requests.
+    A second that fills more than a page is read until it is complete. Each response
+    holds random rows of it, so two pages of such a second take about six requests.
     """
     figures = hot.Figures()
     for seed in range(8):
@@ -64,7 +64,7 @@ def test_hot_seconds_cost_few_requests():
 
 
 def test_a_second_with_thousands_of_events_is_written_once():
-    """It is read again and again, and so are its ids remembered."""
+    """A second with 2500 events is written once, though it is read many times."""
     sentry = crowded([1] * 50 + [2500] + [1] * 50, page_size=100)
     with sentry.patched():
         keys = sync(sentry, "issue_events").keys("issue_events")
@@ -86,7 +86,7 @@ def test_a_second_with_thousands_of_events_is_written_once():
     ids=["no dates", "cursors in time", "cursors in time, no dates"],
 )
 def test_hot_issues_are_read_whole_from_other_servers(monkeypatch, change):
-    """Some ignore `end`, some name the time in their cursors."""
+    """No event is lost on servers that ignore `end` or have dates in their cursors."""
     sentry = hot.Case.sentry
 
     def other(case):
@@ -101,7 +101,7 @@ def test_hot_issues_are_read_whole_from_other_servers(monkeypatch, change):
 
 
 def crowded(sizes, flavour="saas", page_size=10, projects=("shop",)):
-    """Projects, each with one issue that has so many events in each second."""
+    """Simulate projects with one issue each and `sizes[n]` events in second n."""
     build = Builder(NOW, seed=4, kilobytes=0.1)
     acme = build.organization("acme", "Acme", ["code/attic"])
     team = build.team(acme, "ops")
@@ -126,7 +126,7 @@ def crowded(sizes, flavour="saas", page_size=10, projects=("shop",)):
 
 @pytest.mark.parametrize("stream", ["issue_events", "project_events"])
 def test_a_list_of_one_page_is_asked_for_once(stream):
-    """However hot it is."""
+    """A list of one page is requested once, even if seconds have several events."""
     sentry = crowded([5, 4, 1])
     with sentry.patched():
         sync(sentry, stream)
@@ -135,7 +135,7 @@ def test_a_list_of_one_page_is_asked_for_once(stream):
 
 
 def test_a_quiet_list_goes_on_by_its_cursors():
-    """A page whose events all have a second of their own most likely ends with one."""
+    """A list with one event per second is read by its cursors alone."""
     sentry = crowded([1] * 40)
     with sentry.patched():
         output = sync(sentry, "issue_events")
@@ -148,7 +148,7 @@ def test_a_quiet_list_goes_on_by_its_cursors():
 
 
 def test_a_page_that_ends_inside_a_second_is_followed_by_an_earlier_end():
-    """The last second comes again, whole."""
+    """The second in which a page ends is requested again, through an earlier `end`."""
     sentry = crowded([3, 3, 3, 3, 3])
     with sentry.patched():
         output = sync(sentry, "issue_events")
@@ -166,7 +166,7 @@ def test_a_page_that_ends_inside_a_second_is_followed_by_an_earlier_end():
 
 @pytest.mark.parametrize("flavour", ["self-hosted-24", "self-hosted-9", "glitchtip"])
 def test_a_server_that_ignores_dates_is_asked_for_an_end_once(flavour):
-    """Its lists go on by their cursors from then on, in every project."""
+    """A server that ignores `end` is sent an earlier one at most once."""
     sentry = crowded([3] * 40, flavour, projects=("shop", "till"))
     with sentry.patched():
         output = sync(sentry, "project_events", concurrency=1)
@@ -183,7 +183,10 @@ def test_a_server_that_ignores_dates_is_asked_for_an_end_once(flavour):
 
 
 def test_a_run_that_is_broken_off_in_a_hot_second_begins_with_it_again():
-    """Its older events may have been written before all of its own."""
+    """A run that breaks off in a hot second resumes at its start and loses nothing.
+
+    Older events may have been written before the second was complete.
+    """
     broken = lost = 0
     for after in range(2, 14):
         sentry = crowded([1, 1, 1, 1, 1, 1, 1, 20, 1, 1, 1, 1, 20, 1])
@@ -201,7 +204,10 @@ def test_a_run_that_is_broken_off_in_a_hot_second_begins_with_it_again():
 
 
 def test_a_hot_second_at_the_start_of_the_window_is_read_whole():
-    """The page after it is all older, which ends the list of a server without dates."""
+    """A hot second at the start of the window is read completely.
+
+    The next page has older events only, which ends the list of a server without dates.
+    """
     sentry = crowded([1] * 10 + [20] + [1] * 30)
     sentry.flavour = replace(sentry.flavour, issue_event_dates=False)
     start = NOW - timedelta(hours=1, seconds=10)
@@ -214,7 +220,7 @@ def test_a_hot_second_at_the_start_of_the_window_is_read_whole():
 
 
 def test_what_a_server_leaves_out_for_good_is_said(caplog, monkeypatch):
-    """Where cursors say nothing of their place, no page can be read again."""
+    """If opaque cursors prevent a second reading, the missing records are logged."""
     caplog.set_level("WARNING")
     monkeypatch.setattr(ties, "row_cursor", lambda *_: None)
     sentry = crowded([1, 1, 1, 1, 1, 1, 1, 20, 1, 1])
@@ -227,27 +233,27 @@ def test_what_a_server_leaves_out_for_good_is_said(caplog, monkeypatch):
     assert f"issue_events: {lost} records may be missing" in caplog.text
 
 
-# A page -------------------------------------------------------------------------------
+# One page -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("seconds", "cursor", "is_cut", "expected"),
     [
-        # Each row has a second of its own; or all have the same number.
+        # Every second has the same number of rows.
         ((1, 2, 3), "0:3:0", True, Place("0:3:0")),
         ((1, 1, 2, 2), "0:4:0", True, Place("0:4:0")),
         # One second alone.
         ((1, 1, 1), "0:3:0", True, Place("0:3:0")),
-        # It ends inside a second.
+        # The page ends inside a second.
         ((1, 1, 2), "0:3:0", True, Place(end=ago(1))),
         ((1, 2, 2), "100:1:0", True, Place(end=ago(1))),
         # The server ignores `end`.
         ((1, 2, 2), "0:3:0", False, Place("0:3:0")),
-        # A cursor in time that stands between two instants, and one that does not.
+        # A time cursor at the start of an instant, and two within one.
         ((1, 2, 2), "1795176000000:0:0", True, Place("1795176000000:0:0")),
         ((1, 2, 2), "1795176000000:2:0", False, Place("1795176000000:2:0")),
         ((2, 2, 2), "1795176000000:3:0", False, Place("1795176000000:3:0")),
-        # A cursor that says nothing; rows in another order; no rows.
+        # An opaque cursor; rows in another order; no rows; the last page.
         ((1, 2, 2), "eyJvIjogMX0=", True, Place("eyJvIjogMX0=")),
         ((2, 1, 1), "0:3:0", True, Place("0:3:0")),
         ((), "0:3:0", True, Place("0:3:0")),
@@ -255,12 +261,12 @@ def test_what_a_server_leaves_out_for_good_is_said(caplog, monkeypatch):
     ],
 )
 def test_how_a_list_goes_on(seconds, cursor, is_cut, expected):
-    """By its cursor, or from the end of the second that a page ends in."""
+    """A list continues by its cursor or from the end of the page's last second."""
     assert next_place(Place(), rows(*seconds), cursor, is_cut=is_cut).place == expected
 
 
 def test_a_row_that_comes_twice_has_its_second_read_again():
-    """It stands for one that did not come."""
+    """A repeated row means that another is missing, so its second is read again."""
     first = next_place(Place(), rows(1, 2, 3), "0:3:0", is_cut=True)
     second = next_place(
         first.place, [(2, ago(3)), (7, ago(4)), (8, ago(5))], "0:6:0", is_cut=True
@@ -272,7 +278,7 @@ def test_a_row_that_comes_twice_has_its_second_read_again():
 
 
 def test_a_server_that_ignores_dates_is_read_from_a_row_before_the_second():
-    """Cursors that count rows say where that is."""
+    """Without dates, a second is read again from the row before it, by row cursor."""
     first = next_place(Place(), rows(1, 2, 3, 3), "0:4:0", is_cut=False)
     second = next_place(
         first.place, [(3, ago(3)), (7, ago(4)), (8, ago(5))], "0:7:0", is_cut=False
@@ -289,7 +295,7 @@ def test_a_server_that_ignores_dates_is_read_from_a_row_before_the_second():
 
 
 def test_a_list_that_has_moved_on_is_not_read_again():
-    """New rows at its top push all others on: none is left out."""
+    """New rows at the top shift a list without a gap, so nothing is read again."""
     first = next_place(Place(), rows(1, 2, 3), "0:3:0", is_cut=False)
     second = next_place(
         first.place, [(1, ago(2)), (2, ago(3)), (3, ago(4))], "0:6:0", is_cut=False
@@ -299,7 +305,7 @@ def test_a_list_that_has_moved_on_is_not_read_again():
 
 
 def test_a_second_that_never_comes_whole_is_given_up():
-    """After a number of readings that find nothing; the rows are counted."""
+    """After `FRUITLESS` readings a second is given up and its missing rows counted."""
     first = next_place(Place(), rows(1, 2, 3), "0:3:0", is_cut=True)
     step = next_place(first.place, [(2, ago(3)), (7, ago(4))], "0:5:0", is_cut=True)
     readings = 0
@@ -320,12 +326,18 @@ def test_a_second_that_never_comes_whole_is_given_up():
     ],
 )
 def test_a_run_goes_on_at_the_first_row_of_an_instant(cursor, kept):
-    """What was read of it before is not in the state, to be compared with the rest."""
+    """A run resumes at the first row of an instant.
+
+    The state does not record which rows of the instant were read.
+    """
     assert Place(cursor).kept_cursor == kept
 
 
 def test_a_second_is_read_again_in_pages_of_another_size():
-    """Where the order of equal dates stays, the same pages would hold the same rows."""
+    """Each reading of a second has another page size.
+
+    If the order of equal dates is stable, the same pages would hold the same rows.
+    """
     sizes = [ties.page_size(100, Place(reading=reading)) for reading in range(7)]
 
     assert len(set(sizes)) == len(sizes)
@@ -334,7 +346,7 @@ def test_a_second_is_read_again_in_pages_of_another_size():
 
 
 def test_a_second_is_as_large_as_its_last_reading():
-    """A row that was deleted meanwhile is not waited for."""
+    """A row that was deleted since the first reading does not count as missing."""
     first = next_place(Place(), rows(1, 2, 3), "0:3:0", is_cut=True)
     step = next_place(first.place, [(2, ago(3)), (7, ago(4))], "0:5:0", is_cut=True)
     step = next_place(step.place, [(2, ago(3))], None, is_cut=True)
@@ -343,7 +355,7 @@ def test_a_second_is_as_large_as_its_last_reading():
 
 
 def test_the_simulator_orders_by_second():
-    """The events of a project by their ids, those of an issue anew each time."""
+    """Within a second, project events are ordered by id and issue events at random."""
     sentry = crowded([1, 6, 1], "self-hosted-24", page_size=100)
     issue = sentry.project("shop").issues[0]
 
