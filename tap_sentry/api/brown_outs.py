@@ -1,4 +1,4 @@
-"""Wait while Sentry has switched a deprecated endpoint off for a while (410)."""
+"""Wait while a deprecated endpoint is temporarily switched off (410)."""
 
 from __future__ import annotations
 
