@@ -104,7 +104,7 @@ class PagedList:
         return self
 
     def drop(self) -> None:
-        """Drop the pages that nobody will read."""
+        """Drop the pages that will not be read."""
         with self._lock:
             self._is_dropped = True
             for future in self._held:
