@@ -8,7 +8,8 @@ There is one entry per project, team or organization, by id, so that a renamed o
 its bookmark. The scan is in a list because Meltano merges states key by key: a list is
 replaced as a whole, while an object would be mixed with that of an earlier scan, and
 cannot be merged into a null at all. The SDK searches and copies its own partitions at
-every step, which is quadratic in their number; this state is changed in place.
+every step, which is quadratic in their number; this state is looked up and changed in
+place.
 """
 
 from __future__ import annotations
