@@ -126,7 +126,7 @@ class Parts:
         if self.is_strict:
             msg = f"{stream} cannot read {part}: {reason} (strict is on)"
             raise FatalAPIError(msg)
-        # That the plan or server lacks a feature is no evidence about the token.
+        # A plan or server without the feature says nothing about the token.
         is_unavailable = denial is not None and denial.is_unavailable_feature
         is_refusal = denial is not None and not is_unavailable
         skipped = Skipped(stream, part, reason, is_refusal, is_unavailable)
