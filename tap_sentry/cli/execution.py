@@ -156,7 +156,7 @@ class Execution:
         return 1
 
     def _on_signal(self, number: int, frame: object) -> None:
-        """End the run between two lines, or kill it if nobody reads the lines."""
+        """End the run between two lines, or kill it if the target stops reading."""
         del frame
         if self._deadline is None:
             self._deadline = threading.Timer(GRACE_PERIOD, os._exit, [128 + number])
