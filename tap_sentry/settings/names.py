@@ -39,7 +39,7 @@ class Names:
         return not self.included or any(_fits(p, aliases) for p in self.included)
 
     def unmatched(self, known: Iterable[tuple[str, ...]]) -> list[str]:
-        """Return the names to include, also globs, that match nothing."""
+        """Return the names and globs to include that match nothing."""
         known = list(known)
         return [
             pattern
