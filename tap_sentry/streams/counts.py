@@ -62,7 +62,7 @@ class EventCounts(SentryStream):
         """Yield the counts of each stat; the newest two buckets are read again."""
         self._current = context[self.state_column]
         if self.is_v2 and any(self.windows(context)):
-            # Projects are read here: a failure of their list is not one of the counts.
+            # Read here: a failure of the project list is not a failure of the counts.
             self.projects(context)
         yield from self.reader.with_fallback(context, lambda: self.read(context))
 
@@ -271,7 +271,7 @@ class EventCounts(SentryStream):
 
     @property
     def longest(self) -> timedelta:
-        """The longest window of whole buckets that one request may ask for."""
+        """The longest window of whole buckets that fits into one request."""
         bucket = self.run.settings.bucket
         longest = (MAX_INTERVALS if self.is_v2 else MAX_POINTS) * self.interval
         return longest // bucket * bucket
