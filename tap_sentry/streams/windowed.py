@@ -233,7 +233,7 @@ class WindowedStream(SentryStream):
     def scan_list(
         self, context: Context, scan: state.Scan, start: Place | None = None
     ) -> PagedList:
-        """Return the pages of a scan. Dates end it if the server ignores its window.
+        """Return the pages of a scan; dates end the list if the server ignores windows.
 
         Args:
             context: The context of the list.
