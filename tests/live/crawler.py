@@ -1,8 +1,8 @@
 """A second reader of Sentry's API, to compare the tap with.
 
-Written from https://docs.sentry.io/api/ and, for what other servers have instead, from
-Sentry 9.1.2 and GlitchTip. It shares nothing with the tap: no session, no window but
-its own, lists read to their end and cut to the window here.
+Written from https://docs.sentry.io/api/ and, for endpoints of other servers, from
+Sentry 9.1.2 and GlitchTip. It shares nothing with the tap: it has its own session and
+window, reads every list to its end and drops rows outside the window itself.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Key: TypeAlias = tuple[str, ...]
 #: A path with names to fill in, and the parameters of its pages.
 Way: TypeAlias = "tuple[str, Mapping[str, Any]]"
 
-#: Every stream, by the order in which a reader meets them.
+#: Every stream, in the order of the README.
 STREAMS = (
     "organizations",
     "organization_projects",
@@ -49,7 +49,7 @@ COUNTS = tuple(stream for stream in STREAMS if stream.endswith("_counts"))
 BEGINNING = datetime(2010, 1, 1, tzinfo=UTC)
 
 RESOLUTIONS = {"1d": timedelta(days=1), "1h": timedelta(hours=1)}
-#: What Sentry keeps of event counts for certain.
+#: How long Sentry keeps event counts for certain.
 KEPT = {"1d": timedelta(days=90), "1h": timedelta(days=7)}
 #: https://docs.sentry.io/api/organizations/
 OUTCOMES = {
@@ -60,20 +60,20 @@ OUTCOMES = {
 }
 STATS = tuple(OUTCOMES)
 
-#: The next page, if there is one. GlitchTip wraps the header in braces and its cursors
-#: hold equals signs, so that the parser of `requests` loses them.
+#: The cursor of the next page, if there is one. GlitchTip wraps the header in braces
+#: and its cursors contain equals signs, so the parser of `requests` loses them.
 NEXT = re.compile('rel="next"; results="true"; cursor="(?P<cursor>[^"]*)"')
-#: The issues of an organization.
+#: The address of the issues of an organization.
 ISSUES = re.compile("/organizations/[^/]+/issues/[?]")
 
 TRIES = 8
-#: Requests under way at once: few, since this is no race.
+#: Requests under way at once: few, since speed does not matter here.
 THREADS = 4
 
 
 @dataclass(frozen=True)
 class Server:
-    """A Sentry, and what of it is read."""
+    """A Sentry server, and the organizations and the window to read."""
 
     url: str
     token: str = field(repr=False)
@@ -83,7 +83,7 @@ class Server:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The settings of the tap that mean the same; the token is not among them."""
+        """The same as settings of the tap, without the token."""
         settings: dict[str, Any] = {"api_url": self.url, "end_date": text(self.end)}
         if self.organizations:
             settings["organizations"] = list(self.organizations)
@@ -92,7 +92,7 @@ class Server:
         return settings
 
     def has(self, instant: str | float | None) -> bool:
-        """Whether something dated so belongs to what is read."""
+        """Whether an instant is in the window; a missing date counts as inside."""
         if instant is None:
             return True
         start = self.start or BEGINNING
@@ -100,20 +100,20 @@ class Server:
 
 
 class LacksError(Exception):
-    """The server does not have such a list."""
+    """The server does not have a list."""
 
 
 class Crawler:
-    """Reads lists of Sentry."""
+    """A client that reads lists of Sentry."""
 
     def __init__(self, server: Server) -> None:
-        """Nothing is asked yet."""
+        """Send no request yet."""
         self.server = server
-        #: Lists that the server turned out not to have.
+        #: Paths of lists that the server turned out not to have.
         self.lacks: set[str] = set()
 
     def get(self, path: str, params: Mapping[str, Any]) -> requests.Response:
-        """Ask once; or again, where Sentry says when, or the connection breaks."""
+        """Send a request; retry it after a 429, a 5xx or a broken connection."""
         failure: Exception | None = None
         for attempt in range(TRIES):
             try:
@@ -145,10 +145,10 @@ class Crawler:
         return request
 
     def pages(self, path: str, params: Mapping[str, Any]) -> Iterator[Any]:
-        """The bodies of all pages; none of what is refused or not there.
+        """The bodies of all pages; none of a list that is refused or not found.
 
         Raises:
-            LacksError: If the server has no such list.
+            LacksError: If the server does not have the list.
         """
         cursor: dict[str, str] = {}
         while True:
@@ -183,16 +183,16 @@ class Crawler:
 
 
 class Crawl:
-    """What the server lists, by stream."""
+    """The keys that the server lists, by stream."""
 
     def __init__(self, server: Server, resolution: str) -> None:
-        """Read everything."""
+        """Read all organizations."""
         self.server = server
         self.resolution = resolution
         self.crawler = Crawler(server)
         self.rows = self.crawler.rows
         self.keys: dict[str, set[Key]] = {stream: set() for stream in STREAMS}
-        #: Rows of events that the lists repeat: each of them hides another.
+        #: The number of event rows that lists repeat: each of them hides another row.
         self.repeated: Counter[str] = Counter()
         #: The event counts by stream and key.
         self.counts: dict[str, dict[Key, int]] = {stream: {} for stream in COUNTS}
@@ -203,12 +203,12 @@ class Crawl:
 
     @property
     def window(self) -> Mapping[str, str]:
-        """The parameters of lists that are cut by the server."""
+        """The parameters of lists that the server filters by date."""
         start = self.server.start or BEGINNING
         return {"start": text(start), "end": text(self.server.end)}
 
     def organizations(self) -> Iterator[tuple[str, str]]:
-        """Slug and id of each."""
+        """The slug and the id of each organization."""
         found: Iterable[Row] = (
             self.crawler.get(f"organizations/{slug}/", {}).json()
             for slug in self.server.organizations
@@ -220,7 +220,7 @@ class Crawl:
             yield row["slug"], row["id"]
 
     def organization(self, names: dict[str, str]) -> None:
-        """All that there is in an organization."""
+        """Read everything in an organization."""
         organization = names["organization_id"]
         projects = list(self.rows(names, (f"{ORGANIZATION}/projects/", {})))
         teams = list(self.rows(names, (f"{ORGANIZATION}/teams/", {})))
@@ -250,7 +250,7 @@ class Crawl:
         )
 
     def team(self, names: dict[str, str]) -> None:
-        """All that there is of a team."""
+        """Read everything of a team."""
         key = (names["organization_id"], names["team_id"])
         path = "teams/{organization}/{team}/projects/"
         ids = [row["id"] for row in self.rows(names, (path, {}))]
@@ -259,7 +259,7 @@ class Crawl:
             self.count("team_event_counts", names, key, ids)
 
     def project(self, names: dict[str, str]) -> None:
-        """All that there is in a project."""
+        """Read everything in a project."""
         key = (names["organization_id"], names["project_id"])
         for row in self.rows(names, (f"{PROJECT}/users/", {})):
             tag = row["tagValue"]
@@ -276,7 +276,8 @@ class Crawl:
             issue = row["id"]
             if self.is_seen(row):
                 self.keys["project_issues"].add((key[0], issue))
-            # Of the others too: on old servers `lastSeen` can be before the last event.
+            # Issues outside the window too: on old servers `lastSeen` can be before the
+            # last event.
             self.events(
                 "issue",
                 key,
@@ -298,7 +299,7 @@ class Crawl:
         )
 
     def is_seen(self, issue: Row) -> bool:
-        """Whether an issue may have had events in what is read."""
+        """Whether an issue may have had events in the window."""
         start = self.server.start or BEGINNING
         lived = issue.get("lifetime") or issue
         return (
@@ -309,7 +310,7 @@ class Crawl:
     def events(
         self, parent: str, key: Key, names: Mapping[str, str], *ways: Way
     ) -> None:
-        """The events of a project or issue, and their entries."""
+        """Read the events of a project or issue, and their entries."""
         listed = set()
         for row in self.rows(names, *ways):
             # GlitchTip writes the events of issues in snake_case.
@@ -331,7 +332,7 @@ class Crawl:
     def count(
         self, stream: str, names: Mapping[str, str], key: Key, projects: object = ()
     ) -> None:
-        """The event counts of an organization, team or project."""
+        """Read the event counts of an organization, team or project."""
         found: Mapping[tuple[str, datetime], int] = {}
         if stream != "project_event_counts":
             found = self.outcomes(names, projects)
@@ -344,14 +345,14 @@ class Crawl:
                 self.counts[stream][at] = count
 
     def counted_from(self, resolution: str) -> datetime:
-        """The first bucket that is read."""
+        """The start of the first interval to read."""
         start = self.server.start or self.server.end - KEPT[resolution]
         return floor(start, RESOLUTIONS[resolution])
 
     def outcomes(
         self, names: Mapping[str, str], projects: object
     ) -> Mapping[tuple[str, datetime], int]:
-        """The counts of today's endpoint; none from a server that lacks it."""
+        """The counts of `stats_v2`; none if the server lacks it."""
         counts: Counter[tuple[str, datetime]] = Counter()
         params = {
             "field": "sum(quantity)",
@@ -376,7 +377,7 @@ class Crawl:
     def points(
         self, stream: str, names: Mapping[str, str]
     ) -> Mapping[tuple[str, datetime], int]:
-        """The counts of the older endpoints: one stat at a time."""
+        """The counts of the older endpoints, which give one stat at a time."""
         path, stats = OLDER[stream]
         window = {
             "since": int(self.counted_from(self.resolution).timestamp()),
@@ -395,8 +396,8 @@ class Crawl:
 ORGANIZATION = "organizations/{organization}"
 PROJECT = "projects/{organization}/{project}"
 
-#: Where event counts are found otherwise, and which: the stats of an organization do
-#: not have `generated`, those of a team nothing else.
+#: The older endpoint for each stream, and the stats that it has: that of an
+#: organization lacks `generated`, that of a team has nothing else.
 OLDER = {
     "organization_event_counts": (f"{ORGANIZATION}/stats/", STATS[:-1]),
     "team_event_counts": ("teams/{organization}/{team}/stats/", STATS[-1:]),
@@ -405,35 +406,35 @@ OLDER = {
 
 
 def is_lacking(response: requests.Response) -> bool:
-    """Whether the answer means that the server has no such list at all."""
+    """Whether a response means that the server does not have the list at all."""
     status = response.status_code
-    # GlitchTip gives the page of its user interface, and some of it with a 200.
+    # GlitchTip sends the page of its user interface, in some cases with a 200.
     if status in {requests.codes.ok, requests.codes.not_found}:
         return "json" not in response.headers.get("Content-Type", "")
     if status == requests.codes.bad_request:
         return "multi project" in response.text
     if status == requests.codes.server_error:
-        # So does Sentry 9, which lists the issues of one project at a time.
+        # Sentry 9 fails with a 500: it lists the issues of one project at a time.
         return ISSUES.search(response.url) is not None
     return status in {405, 410, 422}
 
 
 def in_parallel(read: Callable[[dict[str, str]], None], what: list[Any]) -> None:
-    """Read several things at once; what fails, fails here."""
+    """Read several things at once, and raise the first failure."""
     with ThreadPoolExecutor(THREADS) as pool:
         for _ in pool.map(read, what):
             pass
 
 
 def parse(instant: str | float) -> datetime:
-    """A date of Sentry: a text, or seconds since 1970."""
+    """Parse a date of Sentry: a text, or seconds since 1970."""
     if isinstance(instant, str):
         return datetime.fromisoformat(instant).astimezone(UTC)
     return datetime.fromtimestamp(instant, tz=UTC)
 
 
 def text(instant: datetime) -> str:
-    """A date as Sentry takes it."""
+    """Format a date for Sentry."""
     return instant.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
