@@ -1,1 +1,1 @@
-"""How fast the tap is: `make bench`, or `python -m tests.benchmarks [case …]`."""
+"""Benchmarks of the tap: `make bench`, or `python -m tests.benchmarks [case …]`."""
