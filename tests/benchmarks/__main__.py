@@ -1,10 +1,10 @@
-"""Prints how fast the tap is, as ratios of what was measured side by side.
+"""Measure the speed of the tap, mostly as ratios between runs made side by side.
 
     python -m tests.benchmarks [--quick] [case …]
 
 Processor time is that of the tap alone; the servers run in processes of their own.
-Rivals take turns, and the best turn of each counts. A machine that does other things
-meanwhile makes times that go by longer, and processor times a little.
+Rivals take turns, and the best turn of each counts. Other load on the machine makes
+wall-clock times longer, and processor times a little.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tests.benchmarks.cases import CASES, Line, Options, measured
 
 
 def main() -> None:
-    """Measure, and print line after line."""
+    """Run the cases, and print each line as it is measured."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks")
     parser.add_argument("case", nargs="*", choices=[*CASES, []], help="all, if none")
     parser.add_argument("--quick", action="store_true", help="a tenth of the data")
@@ -33,8 +33,8 @@ def main() -> None:
     say("")
     row("case", "measured", "target", "", "made of")
     row("---", "---:", "---:", "---", "---")
-    # Each case in a process of its own: what the parent of a process holds when it is
-    # started counts as a peak of its memory.
+    # Each case runs in a process of its own: the memory of the parent at the start of a
+    # process counts towards the peak of that process.
     with ProcessPoolExecutor(
         max_workers=1, mp_context=get_context("spawn"), max_tasks_per_child=1
     ) as processes:
@@ -44,7 +44,7 @@ def main() -> None:
 
 
 def cells(line: Line) -> tuple[str, ...]:
-    """A line of the table."""
+    """The cells of a line of the table."""
     unit = f" {line.unit}".rstrip()
     bound = "≥" if line.is_floor else "≤"
     return (
@@ -62,7 +62,7 @@ def row(*cells: str) -> None:
 
 
 def say(line: str) -> None:
-    """Print a line at once."""
+    """Print a line, and flush it."""
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 
