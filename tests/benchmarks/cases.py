@@ -1,4 +1,4 @@
-"""What is measured: each case gives lines of the table."""
+"""The benchmark cases: each gives lines of the table."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Line:
-    """One figure, and what it is to reach."""
+    """A measured figure and its target."""
 
     what: str
     figure: float
@@ -27,12 +27,12 @@ class Line:
     unit: str = "x"
     #: Whether more is better.
     is_floor: bool = False
-    #: What the figure was made of.
+    #: The measurements behind the figure.
     note: str = ""
 
     @property
     def is_met(self) -> bool:
-        """Whether the figure is as good as it is to be, as far as it is printed."""
+        """Whether the figure reaches its target, to the precision that is printed."""
         better = (-1 if self.is_floor else 1) * (self.figure - self.target)
         return better < 0.005
 
@@ -41,12 +41,12 @@ class Line:
 class Options:
     """How thorough the benchmark is."""
 
-    #: Parts of the usual amount of data.
+    #: The part of the usual amount of data.
     share: float = 1
     repeat: int = 5
 
     def of(self, number: int, step: int = 1000) -> int:
-        """A share of a number, in whole steps."""
+        """The share of a number, in whole steps."""
         return max(1, round(number * self.share / step)) * step
 
 
@@ -93,7 +93,7 @@ FULL = [
 
 
 def processor(load: Load, options: Options) -> Iterator[Line]:
-    """Seconds of processor for each record, start-up taken off."""
+    """Measure processor time per record, without that of the start-up."""
     rows = options.of(load.rows)
     with folder() as files, serving("server") as server:
         rivals = {"tap": rival(TAP, load, files), "floor": floor(load, files)}
@@ -126,7 +126,7 @@ def processor(load: Load, options: Options) -> Iterator[Line]:
 
 
 def rival(tap: Sequence[str], load: Load, files: Folder) -> Callable[[str], list[str]]:
-    """How a tap is started for a load, given the address of the data."""
+    """A function that gives the tap's command for the address of the data."""
     catalog = files.catalog(tap, [load.stream])
     settings = dict.fromkeys(load.settings, True)
 
@@ -138,7 +138,7 @@ def rival(tap: Sequence[str], load: Load, files: Folder) -> Callable[[str], list
 
 
 def floor(load: Load, files: Folder) -> Callable[[str], list[str]]:
-    """How the floor is started."""
+    """A function that gives the floor's command for the address of the data."""
     catalog = files.catalog(TAP, [load.stream])
     return lambda url: [*FLOOR, url, load.stream, catalog]
 
@@ -149,7 +149,7 @@ def check_same(
     load: Load,
     files: Folder,
 ) -> None:
-    """All rivals write the same records, or the figures would say nothing."""
+    """Exit unless all rivals write the same records, or figures would mean nothing."""
     url = f"{server.url}/{load.kind}/{load.page}/{3 * load.page}"
     written = {}
     for name, command in rivals.items():
@@ -165,13 +165,13 @@ def check_same(
             sys.exit(f"{name} does not write the records that the tap writes")
 
 
-# Time that goes by --------------------------------------------------------------------
+# Wall-clock time ----------------------------------------------------------------------
 
 SMALL = {"projects": 20, "teams": 3, "issues": 800, "events": 1200}
 
 
 def latency(options: Options) -> Iterator[Line]:
-    """All streams, with 100 ms for each answer."""
+    """Measure all streams, with 100 ms for each response."""
     seconds, width = 0.1, 16
     with folder() as files, simulating(size=SMALL, latency=seconds) as server:
         config = files.config(server.url, concurrency=width)
@@ -203,7 +203,7 @@ def latency(options: Options) -> Iterator[Line]:
 def quickest(
     command: list[str], server: Server, repeat: int
 ) -> tuple[Used, dict[str, Any]]:
-    """The quickest run, and what was asked for in each."""
+    """The quickest run, and the server's figures for the last run."""
     runs = []
     for _ in range(repeat):
         runs.append(run(command))
@@ -212,7 +212,7 @@ def quickest(
 
 
 def limits(options: Options) -> Iterator[Line]:
-    """60 project events a minute, one at a time; a minute takes three seconds."""
+    """Measure a limit of 60 requests a minute, one at a time; a minute takes 3 s."""
     windows = max(4, options.of(12, step=1))
     size = {
         "projects": 6,
@@ -248,14 +248,14 @@ def simulating(**options: Any) -> Any:
 
 
 def memory(options: Options) -> Iterator[Line]:
-    """What is held at most, whatever the number of records."""
+    """Measure peak memory, which must not grow with the number of records."""
     with folder() as files, serving("server") as server:
         peaks = {}
         for load in (LIGHT, FULL[0], FULL[1]):
             command = rival(TAP, load, files)
             for rows in (options.of(10_000), options.of(200_000)):
                 if load is not LIGHT:
-                    rows //= 10  # noqa: PLW2901 - they are larger
+                    rows //= 10  # noqa: PLW2901 - full events are larger
                 url = f"{server.url}/{load.kind}/{load.page}/{rows}"
                 peaks[load.what, rows] = run(command(url)).megabytes
     (_, few), (many, most) = list(peaks.items())[:2]
@@ -269,9 +269,9 @@ def memory(options: Options) -> Iterator[Line]:
 
 # Nothing new --------------------------------------------------------------------------
 
-#: Streams that have a bookmark for each project.
+#: The number of streams that have a bookmark for each project.
 PER_PROJECT = 8
-#: Asks as often, by the library that the tap uses, and does nothing else.
+#: Sends as many requests with the library that the tap uses, and does nothing else.
 ASKING = """
 import sys, requests
 session = requests.Session()
@@ -281,7 +281,7 @@ for _ in range(int(sys.argv[2])):
 
 
 def idle(options: Options) -> Iterator[Line]:
-    """1,000 projects, all streams: a first run, then one with nothing new."""
+    """Measure 1,000 projects, all streams: a first run, and one with nothing new."""
     projects = options.of(1000, step=100)
     size = {
         "projects": projects,
@@ -332,7 +332,7 @@ def idle(options: Options) -> Iterator[Line]:
 
 
 def discovery(options: Options) -> Iterator[Line]:
-    """The start of a tap, which Meltano waits for again and again."""
+    """Measure the start of the tap for a discovery, which Meltano often waits for."""
     with folder() as files:
         config = files.config("http://127.0.0.1")
         ours = [*TAP, "--config", config, "--discover"]
@@ -361,5 +361,5 @@ CASES: dict[str, Callable[[Options], Iterator[Line]]] = {
 
 
 def measured(case: str, options: Options) -> list[Line]:
-    """The lines of a case."""
+    """Run a case, and return its lines."""
     return list(CASES[case](options))
