@@ -1,7 +1,7 @@
 """Rows of the sizes that Sentry sends: light events, issues, full events.
 
-The columns are those of the simulator's records; what makes real rows large is added:
-many tags, a long message, stack frames with their lines of source.
+The columns are those of the simulator's records, with what makes real rows large: many
+tags, a long message, stack frames with their lines of source.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
     from tests.sentry.data import Event, Issue
 
-#: Rows of each kind that differ. The tap looks for rows that it saw within its last
-#: thousand, so there are more.
+#: The number of distinct rows of each kind. The tap drops a row that is among the last
+#: thousand of its list, so there must be more.
 DISTINCT = 1200
-#: Bytes of a full event, as it stands in a body.
+#: The size of a full event in the body of a response, in bytes.
 FULL_SIZE = 24_000
 
 TAGS = {
@@ -48,7 +48,7 @@ SOURCE = (
 
 @cache
 def rows(kind: str) -> list[bytes]:
-    """The distinct rows of a kind, newest first, as they stand in a body."""
+    """The distinct rows of a kind, newest first, as encoded in a body."""
     now = datetime.now(UTC)
     build = Builder(now, seed=3)
     organization = build.organization("shop", "Shop", ["shop/web", "shop/old"])
@@ -135,7 +135,7 @@ def full(event: Event, issue: Issue, random: Random) -> dict[str, Any]:
 
 
 def frame(random: Random) -> dict[str, Any]:
-    """One call of a stack trace."""
+    """One frame of a stack trace."""
     module = random.choice(("payment", "basket", "ledger", "gateway", "rates"))
     line = random.randrange(10, 2000)
     first = line - len(SOURCE) // 2
