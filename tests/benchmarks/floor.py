@@ -1,9 +1,9 @@
-"""The least that a tap can do: urllib3, msgspec, and the lines of one stream.
+"""The smallest possible tap: urllib3, msgspec, and the lines of one stream.
 
     python -m tests.benchmarks.floor URL STREAM CATALOG
 
-It knows neither errors, limits, states, dates nor settings; it reads page after page
-and writes what `tap-sentry` would write.
+It handles no errors, limits, earlier states, dates or settings; it reads page after
+page and writes what `tap-sentry` would write.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def main() -> None:
 
 
 def issues(rows: list[Row], ids: Row, columns: frozenset[str]) -> Iterator[Row]:
-    """Issues with their figures of all time."""
+    """Issues with their figures over all time."""
     for row in rows:
         row.update(row["lifetime"])
         row["count"] = int(row["count"])
