@@ -1,9 +1,9 @@
-"""The same sixteen streams as a tap written by the book: the SDK and nothing else.
+"""The same sixteen streams in a plain tap: the SDK and nothing else.
 
     python -m tests.benchmarks.plain --config config.json --catalog catalog.json
 
-Sequential, with the SDK's own writer, decoding, type conformance and state. Names,
-columns, keys and parents are those of tap-sentry.
+It is sequential, with the SDK's own writer, decoding, type conformance and state.
+Names, columns, keys and parents are those of tap-sentry.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ PARAMS: dict[str, Row] = {
     "project_event_counts": {"resolution": "1d", "stat": "received"},
     "project_issues": {"query": "", "statsPeriod": ""},
 }
-#: What a row of a parent is called by its children.
+#: The name that children use for the id of their parent's row.
 IDS = {
     "organizations": "organization_id",
     "organization_projects": "project_id",
@@ -53,7 +53,7 @@ IDS = {
 
 
 class NextLink(BaseAPIPaginator[str | None]):
-    """Goes by the `Link` header."""
+    """Follows the `Link` header."""
 
     def __init__(self) -> None:
         super().__init__(None)
@@ -81,7 +81,7 @@ class PlainStream(RESTStream[str]):
         return {"Authorization": f"Bearer {self.config['auth_token']}"}
 
     def get_new_paginator(self) -> NextLink:
-        """Goes by the `Link` header."""
+        """A paginator that follows the `Link` header."""
         return NextLink()
 
     def get_url_params(self, context: Any, next_page_token: Any) -> Row:
@@ -95,13 +95,13 @@ class PlainStream(RESTStream[str]):
         return params
 
     def get_child_context(self, record: Row, context: Any) -> Row | None:
-        """The ids alone."""
+        """The ids of the record and its parents."""
         if self.name not in IDS:
             return None
         return {**(context or {}), IDS[self.name]: record["id"]}
 
     def parse_response(self, response: requests.Response) -> Iterable[Row]:
-        """The rows of a page, as they are written."""
+        """The rows of a page, with the columns of tap-sentry."""
         if self.name.endswith("event_counts"):
             yield from counts(response.json())
             return
@@ -133,7 +133,7 @@ def entries(event: Row) -> Iterable[Row]:
 
 
 def counts(body: Any) -> Iterable[Row]:
-    """The counts of an answer, old or new."""
+    """The counts of a response of an older endpoint or of `stats_v2`."""
     sums: Counter[str] = Counter()
     if isinstance(body, list):
         sums.update({str(time): count for time, count in body})
@@ -148,7 +148,7 @@ def counts(body: Any) -> Iterable[Row]:
 
 
 def plain(kind: type[Any], parents: dict[str, type[Stream]]) -> type[PlainStream]:
-    """A stream of tap-sentry by the book."""
+    """Make a plain stream from a stream of tap-sentry."""
     path = PATHS.get(kind.name, kind.path)
     for name in ("organization", "project", "team", "issue"):
         path = path.replace(f"{{{name}}}", f"{{{name}_id}}")
@@ -167,7 +167,7 @@ def plain(kind: type[Any], parents: dict[str, type[Stream]]) -> type[PlainStream
 
 
 def spelled_out(schema: Row) -> Row:
-    """A schema as `ObjectType` writes it: the SDK looks for `properties` in objects."""
+    """A schema with `properties` in every object, which the SDK expects there."""
     found = dict(schema)
     if "object" in schema["type"]:
         properties = schema.get("properties", {})
@@ -178,7 +178,7 @@ def spelled_out(schema: Row) -> Row:
 
 
 class PlainTap(Tap):
-    """A tap by the book."""
+    """A tap that uses the SDK and nothing else."""
 
     name = "plain"
     config_jsonschema: ClassVar[Row] = th.PropertiesList(
