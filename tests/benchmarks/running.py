@@ -1,6 +1,6 @@
-"""Runs taps and servers as processes of their own, and says what a tap took.
+"""Run taps and servers in processes of their own, and measure what a tap takes.
 
-This process stays small: Linux counts the memory of who starts a process as its own.
+This process stays small: Linux counts a parent's memory towards its child's peak.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from _typeshed import StrOrBytesPath
 
 ROOT = Path(__file__).parents[2]
-#: As a user has it: no setting of this shell changes what is measured.
+#: The environment of a user: no setting of this shell changes what is measured.
 ENVIRONMENT = {
     name: value
     for name, value in os.environ.items()
@@ -33,18 +33,18 @@ ENVIRONMENT = {
 
 @dataclass(frozen=True)
 class Used:
-    """What a process took."""
+    """The time and memory that a process took."""
 
-    #: Seconds, of this process and for it in the kernel.
+    #: Seconds of processor time, in the process and for it in the kernel.
     cpu: float
     #: Seconds from its start to its end.
     wall: float
-    #: The most memory at any time.
+    #: The peak of its memory.
     megabytes: float
 
 
 def run(command: Sequence[str], output: StrOrBytesPath = os.devnull) -> Used:
-    """Run a module of Python to its end."""
+    """Run Python to its end, and measure it."""
     with (
         Path(os.fsdecode(output)).open("wb") as out,
         tempfile.TemporaryFile() as errors,
@@ -68,7 +68,7 @@ def run(command: Sequence[str], output: StrOrBytesPath = os.devnull) -> Used:
 
 
 class Server:
-    """A server that tells what it was asked for."""
+    """A server process that reports the requests that it received."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
@@ -79,7 +79,7 @@ class Server:
         return self._process.stdout.readline().strip() or sys.exit("no server")
 
     def asked(self) -> dict[str, Any]:
-        """What it was asked for since the last time."""
+        """The server's figures since the last call."""
         assert self._process.stdin
         self._process.stdin.write("\n")
         self._process.stdin.flush()
@@ -89,7 +89,7 @@ class Server:
 
 @contextmanager
 def serving(module: str, *options: str) -> Iterator[Server]:
-    """Start a server, and stop it."""
+    """Run a server for the length of a block."""
     command = [sys.executable, "-m", f"tests.benchmarks.{module}", *options]
     with subprocess.Popen(  # noqa: S603 - our own
         command,
@@ -111,27 +111,27 @@ FLOOR = ("-m", "tests.benchmarks.floor")
 
 
 class Folder:
-    """The files that taps are started with."""
+    """A folder for the files that taps are started with."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._files = 0
 
     def write(self, content: Mapping[str, Any]) -> str:
-        """Make a file, and give its name."""
+        """Write a JSON file, and return its name."""
         self._files += 1
         file = self.path / f"{self._files}.json"
         file.write_text(json.dumps(content))
         return str(file)
 
     def config(self, url: str, **settings: Any) -> str:
-        """Settings for a server."""
-        # The token of the simulator; the other server takes any.
+        """Write the settings for a server, and return the file's name."""
+        # The token of the simulator; the other server accepts any.
         token = "sntryu_simulator_token"
         return self.write({"api_url": url, "auth_token": token, **settings})
 
     def catalog(self, tap: Sequence[str], streams: Iterable[str] = ()) -> str:
-        """The catalog of a tap with these streams selected, without any: with all."""
+        """Write a tap's catalog with these streams selected; all if none is named."""
         discovered = self.path / "discovered.json"
         config = self.config("http://127.0.0.1")
         run([*tap, "--config", config, "--discover"], discovered)
@@ -147,6 +147,6 @@ class Folder:
 
 @contextmanager
 def folder() -> Iterator[Folder]:
-    """A folder for such files, for as long as they are needed."""
+    """A temporary folder for the files of taps."""
     with tempfile.TemporaryDirectory(prefix="tap-sentry-bench-") as path:
         yield Folder(Path(path))
