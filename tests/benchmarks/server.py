@@ -1,11 +1,11 @@
-"""A server that takes next to no time: pages are written before they are asked for.
+"""A server that takes next to no time: rows and pages are encoded only once.
 
     python -m tests.benchmarks.server
 
-Its address says what it holds: below `/light/100/20000` is one project with 20,000
-light events, 100 a page; below `/light/100/0` it is empty. The rows repeat after a
-while. A line on its standard input is answered with how much was asked for since the
-last one.
+The path of its address selects the data: `/light/100/20000` is one project with 20,000
+light events, 100 a page; with `/light/100/0` the project is empty. The rows repeat
+after a while. Each line on standard input is answered with the numbers of requests and
+rows since the last one.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ HEADERS = (
     'cursor="0:{following}:0"\r\n'
     "\r\n"
 )
-#: The last parts of the paths of the lists that hold the rows.
+#: The last segments of the paths of the lists that hold the rows.
 LISTS = {"events", "issues"}
 
 
 class Connection(asyncio.Protocol):
-    """One connection."""
+    """A connection from a tap."""
 
-    #: Requests and rows since the last line.
+    #: Requests and rows since the last line on standard input.
     counts: ClassVar[Counter[str]] = Counter()
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ class Connection(asyncio.Protocol):
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Answer what was asked."""
+        """Answer each complete request."""
         self._received += data
         while b"\r\n\r\n" in self._received:
             request, _, self._received = self._received.partition(b"\r\n\r\n")
@@ -57,7 +57,7 @@ class Connection(asyncio.Protocol):
             self._transport.writelines(self.answer(target))
 
     def answer(self, target: str) -> tuple[bytes, bytes]:
-        """The answer to a request."""
+        """The headers and the body of the response to a request."""
         self.counts["requests"] += 1
         url = urlsplit(target)
         _, kind, size, total, *_, name, _ = url.path.split("/")
@@ -95,7 +95,7 @@ def page(kind: str, start: int, number: int) -> bytes:
 
 
 async def main() -> None:
-    """Serve until nobody listens any more."""
+    """Serve until standard input is closed."""
     loop = asyncio.get_running_loop()
     server = await loop.create_server(Connection, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
@@ -106,7 +106,7 @@ async def main() -> None:
 
 
 def say(line: str) -> None:
-    """Tell the benchmark."""
+    """Print a line for the benchmark, and flush it."""
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 
