@@ -1,9 +1,9 @@
-"""The simulator in a process of its own, of any size, with its limits.
+"""The simulator in a process of its own, with data of any size, and rate limits.
 
     python -m tests.benchmarks.simulated '{"size": {"projects": 20}, "latency": 0.1}'
 
-A line on its standard input is answered with how much was asked for since the last one,
-and with how little would have done.
+Each line on standard input is answered with the number of requests since the last one,
+and the least number that would have been enough.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from tests.sentry import Limit, SentrySimulator
 from tests.sentry.data import generated
 
 EVENTS = "projects/{org}/{project}/events/"
-#: Rows a page, and those of a page of full events.
+#: The number of rows on a page, and on a page of full events.
 PAGE, FULL_PAGE = 100, 10
 
 
 def main() -> None:
-    """Serve until nobody listens any more."""
+    """Serve until standard input is closed."""
     options = json.loads(sys.argv[1])
     size = {"organizations": 1, "oddities": False, "full_kilobytes": 4}
     simulator = SentrySimulator(
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def counts(simulator: SentrySimulator) -> dict[str, Any]:
-    """What was asked for, and what need have been."""
+    """The requests that were made, and how many were needed."""
     return {
         "requests": len(simulator.requests),
         "refused": simulator.refused,
@@ -55,19 +55,19 @@ def counts(simulator: SentrySimulator) -> dict[str, Any]:
 
 
 def allowance_used(simulator: SentrySimulator) -> float | None:
-    """The part of the limit of project events that whole windows made use of."""
+    """The part of the limit of project events that was used, over whole windows."""
     limit = simulator.rate_limits.get(EVENTS)
     times = [row.time for row in simulator.requests if row.template == EVENTS]
     if limit is None or not times:
         return None
     windows = Counter(int(time.timestamp() / limit.window) for time in times)
-    # The first window had begun before, the last one ends after.
+    # The first window began before the run, and the last one ends after it.
     whole = range(min(windows) + 1, max(windows))
     return sum(windows[number] for number in whole) / (limit.limit * len(whole))
 
 
 def least(simulator: SentrySimulator) -> list[int]:
-    """For each list of all sixteen streams, the requests that it takes.
+    """The least number of requests for each list of all sixteen streams.
 
     The issues of a project are listed once, for three streams.
     """
@@ -100,7 +100,7 @@ def least(simulator: SentrySimulator) -> list[int]:
 
 
 def pages(rows: int, size: int = PAGE) -> int:
-    """How many pages a list has; there is at least one."""
+    """The number of pages of a list, at least one."""
     return max(1, math.ceil(rows / size))
 
 
