@@ -3,8 +3,8 @@
 
     python scripts/compare_openapi.py openapi-derefed.json
 
-The file is that of https://github.com/getsentry/sentry-api-schema. Lists the
-differences that EXPLAINED does not know, and those it knows that are gone; exits
+The file is that of https://github.com/getsentry/sentry-api-schema. Prints the
+differences that EXPLAINED does not list, and its entries that no longer apply; exits
 with 1 if there are any.
 """
 
@@ -23,13 +23,13 @@ PLACEHOLDERS = {
     "{issue}": "{issue_id}",
 }
 
-#: Where else a record is documented than at the stream's path and fallback path.
+#: Paths that document a record besides the stream's path and fallback path.
 FULL_FORMS = {
     "project_events": "/projects/{organization}/{project}/events/{event_id}/",
     "issue_events": "/organizations/{organization}/issues/{issue}/events/{event_id}/",
 }
 
-#: Streams whose rows the tap makes; Sentry documents none like them.
+#: Streams whose rows the tap makes itself; Sentry does not document such rows.
 OWN_ROWS = {
     "organization_event_counts": "one row per interval of a series",
     "team_event_counts": "one row per interval of a series",
@@ -89,9 +89,9 @@ EXPLAINED = {
 
 
 def main() -> None:
-    """Exit with the differences nobody has explained, or with 0."""
+    """Exit with the differences that are not explained, or with 0."""
     spec = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    # The classes hold nothing but facts, so none of them need be made.
+    # The facts are attributes of the classes, so no stream has to be made.
     streams = {facts["name"]: facts for facts in map(vars, STREAMS)}
     problems = []
     for name, facts in streams.items():
@@ -113,7 +113,7 @@ def main() -> None:
 
 
 def documented(spec: dict[str, Any], name: str, facts: Mapping[str, Any]) -> set[str]:
-    """Names of all fields that the records of a stream are documented to have."""
+    """Return the names of all documented fields of a stream's records."""
     if name == "projects":
         # The list itself is not documented, but teams hold the same projects.
         teams = record(spec, "/organizations/{organization}/teams/")
@@ -126,7 +126,7 @@ def documented(spec: dict[str, Any], name: str, facts: Mapping[str, Any]) -> set
 
 
 def record(spec: dict[str, Any], path: str) -> dict[str, Any]:
-    """Return the schema of one record of a path; of none if it is not documented."""
+    """Return the schema of one record of a path; empty if it is not documented."""
     for ours, theirs in PLACEHOLDERS.items():
         path = path.replace(ours, theirs)
     if not (operation := spec["paths"].get(f"/api/0{path}", {}).get("get")):
@@ -138,7 +138,7 @@ def record(spec: dict[str, Any], path: str) -> dict[str, Any]:
 
 
 def properties(spec: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
-    """Return the properties of a schema, with those of all that it is composed of."""
+    """Return the properties of a schema and of all schemas that it is composed of."""
     schema = resolve(spec, schema)
     found: dict[str, Any] = dict(schema.get("properties", {}))
     for way in ("allOf", "anyOf", "oneOf"):
