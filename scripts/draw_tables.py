@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Draw the tables of a warehouse that the tap was loaded into, for the README.
+"""Draw the tables that the streams become in a warehouse, for the README.
 
     python scripts/draw_tables.py
 
-Prints a Mermaid diagram of the catalog: of each table its key, what it refers to, and
-the columns that most questions are about. A test holds the README to it, and puts it
-there (`make snapshots`).
+Prints a Mermaid diagram of the catalog: for each table its key, its references, and
+the columns that most questions are about. A test compares the README with it, and
+`make snapshots` writes it there.
 """
 
 from collections.abc import Iterator, Mapping
@@ -24,7 +24,7 @@ from tap_sentry.streams.organizations import Organizations
 from tap_sentry.streams.projects import OrganizationProjects, Projects
 from tap_sentry.streams.teams import OrganizationTeams, TeamProjects
 
-#: What becomes of each kind of column in PostgreSQL.
+#: The type that each kind of column has in PostgreSQL.
 TYPES = {
     "string": "text",
     "date-time": "timestamp",
@@ -43,18 +43,18 @@ MAIN = (
     *("dateCreated", "email", "username", "comments", "user", "tags", "data"),
 )
 
-#: Part of every key; ids are unique in an organization only.
+#: A part of the keys: ids are unique within an organization only.
 REALM = "organization_id"
-#: The stream that a column refers to: to the last column of its key.
+#: The stream that a column refers to, by the last column of that stream's key.
 REFERENCES: Mapping[str, Any] = {
     REALM: Organizations,
     "team_id": OrganizationTeams,
     "project_id": OrganizationProjects,
     "issue_id": ProjectIssues,
 }
-#: What a row need not have.
+#: References that may be null.
 OPTIONAL = {"issue_id"}
-#: Those that follow from no name.
+#: References that do not follow from the name of the column.
 MORE_REFERENCES: Mapping[Any, Mapping[str, Any]] = {
     Projects: {"id": OrganizationProjects},
     TeamProjects: {"id": OrganizationProjects},
@@ -64,14 +64,14 @@ MORE_REFERENCES: Mapping[Any, Mapping[str, Any]] = {
 
 
 def references(stream: Any) -> dict[str, Any]:
-    """The columns of a stream that refer to another, with that."""
+    """The columns of a stream that are references, with the stream they refer to."""
     columns = stream.schema["properties"]
     named = {name: to for name, to in REFERENCES.items() if name in columns}
     return named | dict(MORE_REFERENCES.get(stream, {}))
 
 
 def relations(stream: Any) -> Iterator[str]:
-    """The lines that lead to a table, but for those that another one takes along."""
+    """The lines that lead to a table, without those that another one implies."""
     found = references(stream)
     implied = {
         above
@@ -87,7 +87,7 @@ def relations(stream: Any) -> Iterator[str]:
 
 
 def columns(stream: Any) -> Iterator[str]:
-    """The lines of a table."""
+    """The lines of the columns of a table."""
     refers = references(stream)
     for name, schema in stream.schema["properties"].items():
         marks = ["PK"] * (name in stream.primary_keys) + ["FK"] * (name in refers)
@@ -96,7 +96,7 @@ def columns(stream: Any) -> Iterator[str]:
 
 
 def draw() -> str:
-    """The diagram."""
+    """The diagram as text."""
     lines = ["erDiagram"]
     for stream in STREAMS:
         lines.append(f"    {stream.name} {{")
