@@ -1,4 +1,4 @@
-"""What each stream gives: the whole tap, run on a simulated Sentry."""
+"""Tests of each stream: the whole tap runs against a simulated Sentry."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
 
     from tests.sentry import Key, Request, SentrySimulator
 
-#: The two organizations of the simulator, and the larger one's larger project.
+#: The two organizations of the simulator, and the larger one's largest project.
 JURISDICTION = "the-interstellar-jurisdiction"
 STERNWARTE = "sternwarte"
 PUMP = "pump-station"
 
 
 def told(caplog: pytest.LogCaptureFixture, *words: str) -> list[str]:
-    """The lines of the log with all of these words."""
+    """Return the log messages that contain all of these words."""
     return [line for line in caplog.messages if all(word in line for word in words)]
 
 
 def at(pattern: str) -> Callable[[Request], bool]:
-    """Whether a request is one for a path like this (a regex)."""
+    """Return a predicate for requests whose whole path matches a regex."""
     return lambda request: bool(re.fullmatch(pattern, request.path))
 
 
@@ -37,7 +37,7 @@ def true_keys(
     start: datetime | None = None,
     end: datetime | None = None,
 ) -> list[Key]:
-    """The keys that a stream must have of one project, sorted."""
+    """Return the keys that a stream must have for one project, sorted."""
     project = sentry.project(slug).id
     return sorted(key for key in sentry.truth(stream, start, end) if key[1] == project)
 
@@ -45,7 +45,7 @@ def true_keys(
 def let_pass(
     sentry: SentrySimulator, monkeypatch: pytest.MonkeyPatch, **duration: float
 ) -> None:
-    """Let some time pass, for the server and for the tap."""
+    """Advance the clocks of the server and of the tap."""
     then = sentry.clock() + timedelta(**duration)
     sentry.clock = lambda: then
     monkeypatch.setattr("tap_sentry.tap.now", lambda: then)
