@@ -1,4 +1,4 @@
-"""Nothing is missing, nothing comes twice, and everything fits: on every server."""
+"""Every record of every server arrives once and matches its schema."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.streams import STERNWARTE
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: What Meltano and the SDK leave out unless it is selected by name.
+#: Streams that Meltano and the SDK leave out unless they are selected by name.
 HEAVY = {"projects", "project_event_entries", "issue_events", "issue_event_entries"}
 
 DATES = FormatChecker(formats=())
@@ -29,12 +29,12 @@ DATES = FormatChecker(formats=())
 
 @DATES.checks("date-time", ValueError)
 def is_date(value):
-    """What Python can read is a date; null is another type."""
+    """Accept strings that Python parses as a date, and values of other types."""
     return not isinstance(value, str) or bool(datetime.fromisoformat(value))
 
 
 class Whole(NamedTuple):
-    """A server, and what a run of all streams made of it."""
+    """A server and the output of a run of all streams."""
 
     sentry: SentrySimulator
     output: Output
@@ -42,7 +42,7 @@ class Whole(NamedTuple):
 
 @pytest.fixture(scope="module", params=FLAVOURS)
 def whole(request) -> Iterator[Whole]:
-    """A run of all streams on each kind of server, in pages of three rows."""
+    """Run all streams on each kind of server, in pages of three rows."""
     sentry = SentrySimulator(flavour=request.param, clock=lambda: NOW, page_size=3)
     with pytest.MonkeyPatch.context() as patch, sentry.patched():
         patch.setattr("tap_sentry.tap.now", lambda: NOW)
@@ -53,22 +53,22 @@ def whole(request) -> Iterator[Whole]:
 
 
 def arrived(output):
-    """The keys of all streams, with those that came twice."""
+    """Return the keys of all streams, duplicates included."""
     return {stream: sorted(output.keys(stream)) for stream in STREAMS}
 
 
 def expected(sentry):
-    """The keys that all streams must have."""
+    """Return the keys that all streams must have."""
     return {stream: sorted(sentry.truth(stream)) for stream in STREAMS}
 
 
 def test_every_record_of_every_server_arrives_once(whole):
-    """Sixteen streams, each equal to what the server holds."""
+    """Each of the sixteen streams has exactly the records that the server holds."""
     assert arrived(whole.output) == expected(whole.sentry)
 
 
 def test_every_record_fits_its_schema(whole):
-    """Whatever shape a server sends, each column has its one type."""
+    """Every column has its declared type, whatever shape a server sends."""
     validators = {
         message["stream"]: Draft202012Validator(message["schema"], format_checker=DATES)
         for message in whole.output.messages
@@ -84,7 +84,7 @@ def test_every_record_fits_its_schema(whole):
 
 
 def test_every_stream_is_described_once(whole):
-    """One SCHEMA for each stream, however many projects and issues there are."""
+    """Each stream has one SCHEMA, however many projects and issues there are."""
     schemas = Counter(
         message["stream"]
         for message in whole.output.messages
@@ -94,12 +94,12 @@ def test_every_stream_is_described_once(whole):
 
 
 def test_what_a_server_lacks_is_no_failure(whole):
-    """A run that read all there is ends well."""
+    """A run exits with 0 if it read everything that the server has."""
     assert whole.output.code == 0
 
 
 def test_nothing_is_asked_for_twice(whole):
-    """No address with the same parameters is read again, unless it failed."""
+    """No successful request is repeated with the same path and parameters."""
     asked = Counter(
         (request.path, repr(request.params))
         for request in whole.sentry.requests
@@ -110,7 +110,7 @@ def test_nothing_is_asked_for_twice(whole):
 
 
 def test_a_large_sentry_arrives_whole():
-    """Two organizations with thousands of events, in pages of the usual size."""
+    """Thousands of events arrive, in pages of the default size."""
     organizations = generated(
         organizations=2,
         teams=5,
@@ -127,7 +127,7 @@ def test_a_large_sentry_arrives_whole():
 
 
 def test_concurrency_changes_nothing(sync):
-    """Eight requests at once give what one after the other gives, in the same order."""
+    """Eight concurrent requests give the same records, order and state as one."""
     fast, slow = (
         sync(concurrency=number, organizations=[STERNWARTE]) for number in (8, 1)
     )
@@ -143,7 +143,7 @@ def test_concurrency_changes_nothing(sync):
 
 
 def test_heavy_streams_wait_until_they_are_selected(sentry):
-    """Without a catalog, streams that repeat others or cost most are left out."""
+    """Without a catalog, streams that repeat others or cost the most are left out."""
     config = {"auth_token": TOKEN, "api_url": sentry.url, "organizations": [STERNWARTE]}
     output = run(config)
     described = {m["stream"] for m in output.messages if m["type"] == "SCHEMA"}
