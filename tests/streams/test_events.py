@@ -20,7 +20,7 @@ MIDNIGHT = NOW.replace(hour=0, minute=0, second=0)
 
 
 def performance_issue(sentry):
-    """The issue whose events are transactions."""
+    """Return the issue whose events are transactions."""
     return next(
         issue
         for issue in sentry.project(PUMP).issues
@@ -28,7 +28,7 @@ def performance_issue(sentry):
     )
 
 
-# What is asked for --------------------------------------------------------------------
+# Requests -----------------------------------------------------------------------------
 
 
 def asked_for_full(sentry):
@@ -41,7 +41,10 @@ def asked_for_full(sentry):
 
 @pytest.mark.parametrize("stream", EVENTS)
 def test_light_events_are_asked_for_by_default(sync, sentry, stream):
-    """Full ones come ten a page; some servers take any value of `full` for true."""
+    """`full` is not sent by default.
+
+    Full events come ten to a page, and some servers read any value of `full` as true.
+    """
     sync(stream, **HERE)
 
     assert asked_for_full(sentry) == {None}
@@ -49,7 +52,7 @@ def test_light_events_are_asked_for_by_default(sync, sentry, stream):
 
 @pytest.mark.parametrize("stream", ENTRIES)
 def test_entries_need_full_events(sync, sentry, stream):
-    """Light ones have none."""
+    """Streams of entries request full events, since light ones have no entries."""
     sync(stream, **HERE)
 
     assert asked_for_full(sentry) == {"true"}
@@ -57,7 +60,7 @@ def test_entries_need_full_events(sync, sentry, stream):
 
 @pytest.mark.parametrize("stream", EVENTS)
 def test_full_events_have_more_columns(sync, stream):
-    """Contexts, sdk and errors, for who asks for them."""
+    """Only full events have columns such as contexts, sdk and errors."""
     light, full = (
         sync(stream, full_events=value, **HERE).records(stream)[0]
         for value in (False, True)
@@ -68,7 +71,7 @@ def test_full_events_have_more_columns(sync, stream):
 
 
 def test_a_window_is_asked_for_with_both_of_its_ends(sync, sentry):
-    """In whole seconds, since some servers read no others; the end is excluded."""
+    """The window is in whole seconds, as some servers require, and excludes its end."""
     sync("project_events", start_date="2026-11-01", end_date="2026-11-03", **HERE)
 
     windows = {(query["start"], query["end"]) for query in sentry.asked(".*/events/")}
@@ -77,7 +80,7 @@ def test_a_window_is_asked_for_with_both_of_its_ends(sync, sentry):
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
 def test_just_the_events_of_a_window_arrive(sync, sentry, flavour):
-    """Also from servers that ignore the dates of a request."""
+    """Only events of the window arrive, even from servers that ignore its dates."""
     sentry.flavour = FLAVOURS[flavour]
     sentry.page_size = 10
     output = sync("project_events", start_date="2026-11-01", end_date="2026-11-10")
@@ -90,7 +93,7 @@ def test_just_the_events_of_a_window_arrive(sync, sentry, flavour):
 
 @pytest.mark.parametrize("flavour", ["self-hosted-24", "self-hosted-9", "glitchtip"])
 def test_servers_without_dates_are_not_read_to_their_end(sync, sentry, flavour):
-    """The list is left when a whole page is older."""
+    """Reading stops at a page whose events are all older than the window."""
     sentry.flavour = FLAVOURS[flavour]
     sync("project_events", start_date="1d", **HERE)
 
@@ -99,7 +102,7 @@ def test_servers_without_dates_are_not_read_to_their_end(sync, sentry, flavour):
 
 
 def test_dates_outside_the_window_are_counted(sync, sentry, caplog):
-    """Clients have wrong clocks; what they date is left out, and that is said."""
+    """Events that wrong clocks date outside the window are left out and counted."""
     caplog.set_level("INFO")
     sentry.flavour = FLAVOURS["self-hosted-24"]
     sync("project_events", end_date="2026-11-09", **HERE)
@@ -109,13 +112,13 @@ def test_dates_outside_the_window_are_counted(sync, sentry, caplog):
     assert told(caplog, f"project_events: {len(later)} records were dated outside")
 
 
-# What arrives -------------------------------------------------------------------------
+# Records ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("stream", EVENTS)
 @pytest.mark.parametrize("full_events", [False, True])
 def test_light_and_full_events_name_their_type_alike(sync, stream, full_events):
-    """Sentry calls it `event.type` in the one and `type` in the other."""
+    """`type` is read from `event.type` of light events and from `type` of full ones."""
     rows = sync(stream, full_events=full_events, **HERE).records(stream)
 
     assert {row["type"] for row in rows} == {"error"}
@@ -123,7 +126,7 @@ def test_light_and_full_events_name_their_type_alike(sync, stream, full_events):
 
 @pytest.mark.parametrize("stream", [*EVENTS, *ENTRIES])
 def test_an_event_knows_its_issue(sync, sentry, stream):
-    """By the `groupID` that Sentry sends."""
+    """`issue_id` is the `groupID` that Sentry sends."""
     rows = sync(stream, **HERE).records(stream)
 
     issues = {event.id: event.issue.id for event in sentry.project("telescope").events}
@@ -134,7 +137,7 @@ def test_an_event_knows_its_issue(sync, sentry, stream):
 
 
 def test_an_event_may_have_no_issue(sync, sentry):
-    """Its column is null then."""
+    """`issue_id` is null for an event without an issue."""
     sentry.page_size = 50
     rows = sync("project_events", projects=[PUMP]).records("project_events")
     without = {event.id for event in sentry.project(PUMP).events if not event.issue}
@@ -154,7 +157,7 @@ def test_an_event_may_have_no_issue(sync, sentry):
 
 @pytest.mark.parametrize("stream", EVENTS)
 def test_names_of_glitchtip_are_those_of_sentry(sync, sentry, stream):
-    """It spells some columns `snake_case`, and some ids are numbers."""
+    """GlitchTip's `snake_case` columns and numeric ids are converted to Sentry's."""
     sentry.flavour = FLAVOURS["glitchtip"]
     (row, *_) = sync(stream, **HERE).records(stream)
     event = next(
@@ -174,7 +177,7 @@ def test_names_of_glitchtip_are_those_of_sentry(sync, sentry, stream):
 
 @pytest.mark.parametrize("stream", ENTRIES)
 def test_entries_are_numbered_in_the_order_of_sentry(sync, sentry, stream):
-    """All of them, with what they hold."""
+    """All entries arrive with their data, numbered in Sentry's order."""
     output = sync(stream, **HERE)
 
     assert {
@@ -188,7 +191,7 @@ def test_entries_are_numbered_in_the_order_of_sentry(sync, sentry, stream):
 
 
 def test_entries_that_are_arrays_are_wrapped(sync, sentry):
-    """Data are an object, whatever Sentry sends: spans are an array."""
+    """Data that Sentry sends as an array, such as spans, is wrapped in an object."""
     issue = performance_issue(sentry)
     output = sync("issue_event_entries", issue_ids=[issue.id])
 
@@ -208,7 +211,7 @@ def test_entries_that_are_arrays_are_wrapped(sync, sentry):
     ],
 )
 def test_data_of_any_shape_become_an_object(sync, sentry, sent, data):
-    """One type for a column."""
+    """`data` is an object or null, so that the column has one type."""
     entries = Entries([{"type": "odd", "data": sent}])
     sentry.add_event("quiet-harbour", date=NOW - timedelta(hours=1), entries=entries)
     rows = sync("project_event_entries", projects=["quiet-harbour"]).records(
@@ -220,7 +223,7 @@ def test_data_of_any_shape_become_an_object(sync, sentry, sent, data):
 
 @pytest.mark.parametrize("full_events", [False, True])
 def test_transactions_have_a_date(sync, sentry, full_events):
-    """In full they say only when they ended."""
+    """Transactions have a `dateCreated`, although full ones only have an end time."""
     issue = performance_issue(sentry)
     rows = sync("issue_events", full_events=full_events, issue_ids=[issue.id]).records(
         "issue_events"
@@ -232,7 +235,7 @@ def test_transactions_have_a_date(sync, sentry, full_events):
 
 
 def test_entries_of_transactions_have_a_date_too(sync, sentry):
-    """It is how a scan knows how far it has come."""
+    """Entries of transactions have the `dateCreated` that marks a scan's progress."""
     issue = performance_issue(sentry)
     output = sync("issue_event_entries", issue_ids=[issue.id])
 
@@ -259,7 +262,7 @@ def test_text_that_no_loader_can_store_is_replaced(sync, sentry):
 
 
 def test_other_text_passes_unchanged(sync, sentry):
-    """Emoji, escapes and backslashes before a `u0000`."""
+    """Emoji, escapes and backslashes before `u0000` pass unchanged."""
     text = 'ok \N{TELESCOPE} " \\u0000 \\ud83d </script> \x01\x7f\u2028'
     sentry.add_event("quiet-harbour", date=NOW - timedelta(hours=1), message=text)
     rows = sync("project_events", projects=["quiet-harbour"]).records("project_events")
@@ -268,7 +271,7 @@ def test_other_text_passes_unchanged(sync, sentry):
 
 
 def test_a_body_with_numbers_that_json_has_not_is_read(sync, sentry):
-    """Python servers write NaN: it is null to everyone else."""
+    """NaN, which Python servers write although JSON has none, is read as null."""
     entries = Entries([{"type": "odd", "data": {"nan": float("nan"), "one": 1}}])
     sentry.add_event("quiet-harbour", date=NOW - timedelta(hours=1), entries=entries)
     rows = sync("project_event_entries", projects=["quiet-harbour"]).records(
@@ -282,7 +285,7 @@ def test_a_body_with_numbers_that_json_has_not_is_read(sync, sentry):
 
 
 def test_an_empty_page_is_not_the_end(sync, sentry):
-    """Only `results` of the `Link` header tells it."""
+    """Only `results` of the `Link` header marks the end of a list."""
     sentry.fault("empty_page", times=2, after=1, when=at(".*/events/"))
     keys = sync("project_events", **HERE).keys("project_events")
 
@@ -290,7 +293,7 @@ def test_an_empty_page_is_not_the_end(sync, sentry):
 
 
 def test_a_page_that_is_sent_again_is_written_once(sync, sentry):
-    """Lists move on while they are read, and pages overlap."""
+    """Pages overlap when a list changes while it is read; each row is written once."""
     sentry.fault("repeat_page", after=2, when=at(".*/events/"))
     keys = sync("project_events", **HERE).keys("project_events")
 
@@ -298,7 +301,7 @@ def test_a_page_that_is_sent_again_is_written_once(sync, sentry):
 
 
 def test_pages_that_are_too_large_are_asked_for_smaller(sync, sentry):
-    """A server that times out at a hundred rows has time for fewer."""
+    """Smaller pages are requested when a server times out at a hundred rows."""
     sentry.page_size = None
     sentry.fault("slow_large", times=None, rows=30)
     output = sync("project_events", projects=[PUMP])
@@ -309,14 +312,14 @@ def test_pages_that_are_too_large_are_asked_for_smaller(sync, sentry):
     assert keys == true_keys(sentry, "project_events", PUMP)
 
 
-# Runs that follow ---------------------------------------------------------------------
+# Later runs ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("stream", [*EVENTS, *ENTRIES])
 def test_the_next_run_reads_what_is_new_and_the_lookback(
     sync, sentry, monkeypatch, stream
 ):
-    """Events that arrive late are caught by reading a little again."""
+    """The next run rereads the lookback, so that late events are not missed."""
     issue = sentry.project("telescope").issues[0]
     state = sync(stream, **HERE).state
     let_pass(sentry, monkeypatch, hours=5)
@@ -332,7 +335,7 @@ def test_the_next_run_reads_what_is_new_and_the_lookback(
 
 
 def test_a_report_of_one_day_leaves_the_bookmarks_alone(sync, sentry):
-    """It reads that day, whatever was read before."""
+    """A `report_date` run reads that day and neither uses nor moves bookmarks."""
     key = sentry.project("telescope").id
     entry = {"bookmark": "2026-11-20T00:00:00Z"}
     state = {"bookmarks": {"project_events": {"by_id": {key: entry}}}}
@@ -348,7 +351,7 @@ def test_a_report_of_one_day_leaves_the_bookmarks_alone(sync, sentry):
 
 
 def hidden_issue(sentry):
-    """An issue with events, one of them new, that stands on no page of the list."""
+    """Return an issue with a new event that no page of the issue list shows."""
     issue = sentry.project("telescope").issues[1]
     sentry.add_event("telescope", issue, NOW - timedelta(minutes=30))
     sentry.unlisted.add(issue.id)
@@ -360,7 +363,7 @@ def hidden_issue(sentry):
 def test_issues_that_events_name_are_read_though_no_list_shows_them(
     sync, sentry, stream, events
 ):
-    """The list lags behind: the events of the project name their issue."""
+    """An issue that the list does not show yet is found by the project's events."""
     hidden = hidden_issue(sentry)
     output = sync(stream, events, **HERE)
 
@@ -372,7 +375,7 @@ def test_issues_that_events_name_are_read_though_no_list_shows_them(
 
 
 def test_an_issue_that_is_filtered_out_is_not_read(sync, sentry):
-    """With an `issue_query` a list leaves out issues for good reason."""
+    """With an `issue_query`, issues that are missing from the list are not read."""
     hidden = hidden_issue(sentry)
     query = {"issue_query": "is:unresolved"}
     output = sync("issue_events", "project_events", **query, **HERE)
@@ -383,7 +386,10 @@ def test_an_issue_that_is_filtered_out_is_not_read(sync, sentry):
 
 
 def test_an_issue_whose_events_are_older_than_the_window_is_not_asked_for(sync, sentry):
-    """Each stream has its own window; the events of another may reach further back."""
+    """The events of an unlisted issue are not requested if they precede the window.
+
+    Each stream has its own window; the events of another may reach further back.
+    """
     hidden = sentry.project("telescope").issues[1]
     sentry.unlisted.add(hidden.id)
     key = sentry.project("telescope").id
@@ -395,9 +401,9 @@ def test_an_issue_whose_events_are_older_than_the_window_is_not_asked_for(sync, 
 
 
 def test_a_run_that_is_broken_off_goes_on_with_unlisted_issues(sync, sentry):
-    """They are walked in the order of their ids with all others.
+    """An interrupted run resumes even if an unlisted issue is listed by then.
 
-    By the next run the list has come after.
+    Unlisted issues are read by ascending id, together with all others.
     """
     hidden = hidden_issue(sentry)
     streams = ("issue_events", "project_events")
@@ -418,7 +424,10 @@ def test_a_run_that_is_broken_off_goes_on_with_unlisted_issues(sync, sentry):
 def test_an_issue_that_its_list_shows_later_arrives_with_the_next_run(
     sync, sentry, monkeypatch
 ):
-    """Without the events of the project: as long as it is within the lookback."""
+    """An issue that is listed late arrives if its events are within the lookback.
+
+    This holds even if the events of the project are not selected.
+    """
     hidden = hidden_issue(sentry)
     first = sync("issue_events", **HERE)
     new = hidden.events.newest()[0]
@@ -431,18 +440,18 @@ def test_an_issue_that_its_list_shows_later_arrives_with_the_next_run(
     assert new.id in {key[2] for key in second.keys("issue_events")}
 
 
-# Dates outside any calendar -----------------------------------------------------------
+# Events of the year 1 -----------------------------------------------------------------
 
 NO_CLOCK = datetime(1, 1, 1, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
     ("flavour", "streams"),
-    # Others cut the list at the first date that a request can have.
+    # Other servers cut the list at the earliest date that a request can have.
     [("self-hosted-9", ["project_events"]), ("glitchtip", EVENTS)],
 )
 def test_an_event_without_a_clock_is_kept_with_its_date(sync, sentry, flavour, streams):
-    """Without a `start_date` there is no lower bound."""
+    """Without a `start_date` there is no lower bound, so an event of year 1 is kept."""
     sentry.flavour = FLAVOURS[flavour]
     issue = sentry.project("telescope").issues[0]
     odd = sentry.add_event("telescope", issue, NO_CLOCK)
@@ -459,7 +468,7 @@ def test_an_event_without_a_clock_is_kept_with_its_date(sync, sentry, flavour, s
 
 @pytest.mark.parametrize("flavour", ["self-hosted-24", "self-hosted-9", "glitchtip"])
 def test_dates_without_a_clock_do_not_end_a_list_nor_move_a_scan(sync, sentry, flavour):
-    """A run that is broken off behind them goes on as if they were not there."""
+    """Events of the year 1 neither end a list nor affect where a scan resumes."""
     sentry.flavour = replace(FLAVOURS[flavour], retention=None, issue_event_dates=False)
     sentry.page_size = 2
     issue = sentry.project("telescope").issues[0]
@@ -485,7 +494,7 @@ def test_dates_without_a_clock_do_not_end_a_list_nor_move_a_scan(sync, sentry, f
 
 
 def test_a_start_date_leaves_out_what_is_dated_before_it(sync, sentry, caplog):
-    """That is said, and is nothing to worry about: servers without dates list it."""
+    """Servers without dates list older events; leaving these out is logged at INFO."""
     caplog.set_level("INFO")
     sentry.flavour = FLAVOURS["self-hosted-9"]
     issue = sentry.project("telescope").issues[0]
@@ -504,7 +513,7 @@ def test_a_start_date_leaves_out_what_is_dated_before_it(sync, sentry, caplog):
 
 @pytest.mark.parametrize("flavour", ["self-hosted-9", "glitchtip"])
 def test_an_issue_without_a_clock_is_kept(sync, sentry, flavour):
-    """Its dates are those of its events."""
+    """An issue is kept although its dates, those of its events, are of the year 1."""
     sentry.flavour = FLAVOURS[flavour]
     issue = sentry.add_issue("telescope", "Error: no clock")
     sentry.add_event("telescope", issue, NO_CLOCK)
@@ -513,17 +522,17 @@ def test_an_issue_without_a_clock_is_kept(sync, sentry, flavour):
     assert issue.id in {row["id"] for row in output.records("project_issues")}
 
 
-# What the SDK does with rows ----------------------------------------------------------
+# Stream maps, flattening and selection ------------------------------------------------
 
 
 def read(sentry, stream, catalog=None, **settings):
-    """The records of a stream, with a catalog of one's own."""
+    """Return the records of a stream, read with a given catalog."""
     config = {"auth_token": TOKEN, "api_url": sentry.url, **HERE, **settings}
     return run(config, catalog or catalog_of(stream)).records(stream)
 
 
 def test_stream_maps_see_values(sentry):
-    """Rows that are only copied are not taken apart; these are."""
+    """Stream maps get decoded values, although unmapped rows are copied undecoded."""
     maps = {
         "project_events": {
             "loud": "title.upper()",
@@ -550,7 +559,7 @@ def test_stream_maps_see_values(sentry):
 
 
 def test_stream_maps_can_filter(sentry):
-    """By what is inside of objects, too."""
+    """`__filter__` can use values inside of objects."""
     maps = {"project_events": {"__filter__": "user and user['id']"}}
     rows = read(sentry, "project_events", stream_maps=maps)
 
@@ -562,7 +571,7 @@ def test_stream_maps_can_filter(sentry):
 
 
 def test_objects_can_be_flattened(sentry):
-    """For loaders without nested columns."""
+    """Objects are flattened for loaders without nested columns."""
     (row, *_) = read(
         sentry, "project_events", flattening_enabled=True, flattening_max_depth=1
     )
@@ -575,7 +584,7 @@ def test_objects_can_be_flattened(sentry):
 
 
 def test_a_column_can_be_left_out(sentry):
-    """By the catalog."""
+    """A column that the catalog deselects is left out."""
     catalog = catalog_of("project_events")
     deselect(catalog, "project_events", "properties", "tags")
     rows = read(sentry, "project_events", catalog)
@@ -585,7 +594,7 @@ def test_a_column_can_be_left_out(sentry):
 
 
 def test_a_part_of_a_column_can_be_left_out(sentry):
-    """Addresses of people, for one."""
+    """A property inside a column, such as an email address, can be deselected."""
     catalog = catalog_of("project_events")
     deselect(catalog, "project_events", "properties", "user", "properties", "email")
     rows = read(sentry, "project_events", catalog)
@@ -596,7 +605,7 @@ def test_a_part_of_a_column_can_be_left_out(sentry):
 
 
 def deselect(catalog, stream, *breadcrumb):
-    """Leave out what stands at this place of a stream's schema."""
+    """Deselect the property at a breadcrumb of a stream's schema."""
     for entry in catalog["streams"]:
         for item in entry["metadata"]:
             if entry["stream"] == stream and list(item["breadcrumb"]) == list(
