@@ -12,7 +12,7 @@ LIST = "projects/.*/user-feedback/"
 
 
 def test_feedback_about_issues_of_every_status_is_read(sync):
-    """Sentry gives that about unresolved ones only, unless asked otherwise."""
+    """Feedback about all issues is read; Sentry's default is unresolved issues only."""
     rows = sync("project_feedback", projects=[PUMP]).records("project_feedback")
 
     assert {row["issue"]["status"] for row in rows} == {
@@ -23,14 +23,14 @@ def test_feedback_about_issues_of_every_status_is_read(sync):
 
 
 def test_an_empty_status_reaches_the_server(sync, sentry):
-    """It is not the same as no status."""
+    """An empty `status` is sent, which differs from sending none."""
     sync("project_feedback")
 
     assert {query["status"] for query in sentry.asked(LIST)} == {""}
 
 
 def test_feedback_arrives_as_sentry_sends_it(sync, sentry):
-    """With the user's words, and what stands around them."""
+    """A record has all that Sentry sends, and the ids of organization and project."""
     output = sync("project_feedback", projects=["telescope"])
     ((key, sent),) = (
         (key, record)
@@ -45,7 +45,7 @@ def test_feedback_arrives_as_sentry_sends_it(sync, sentry):
 
 
 def test_just_the_feedback_of_a_window_arrives(sync, sentry):
-    """The list knows no dates."""
+    """Only feedback of the window is written, although the list takes no dates."""
     output = sync(
         "project_feedback",
         start_date="2026-11-12T00:00:00Z",
@@ -67,7 +67,7 @@ def test_just_the_feedback_of_a_window_arrives(sync, sentry):
 
 
 def test_the_list_is_left_where_it_is_older(sync, sentry):
-    """It is ordered by date, so the rest is older too."""
+    """Reading stops at older feedback, since the list is ordered by date."""
     every = len(sync("project_feedback", projects=[PUMP]).records("project_feedback"))
     sentry.requests.clear()
     sync("project_feedback", projects=[PUMP], start_date="2d")
@@ -76,7 +76,7 @@ def test_the_list_is_left_where_it_is_older(sync, sentry):
 
 
 def test_the_next_run_reads_what_is_new(sync, sentry, monkeypatch):
-    """And a lookback before it."""
+    """The next run reads new feedback, and only a lookback of the old."""
     state = sync("project_feedback", projects=["telescope"]).state
     let_pass(sentry, monkeypatch, hours=3)
     (old,) = sentry.project("telescope").feedback
@@ -94,7 +94,7 @@ def test_the_next_run_reads_what_is_new(sync, sentry, monkeypatch):
 
 
 def test_an_empty_page_is_not_the_end(sync, sentry):
-    """Sentry drops rows after it has cut the page."""
+    """An empty page does not end a list: Sentry drops rows after cutting a page."""
     sentry.fault("empty_page", after=1, when=lambda r: r.path.endswith("feedback/"))
     output = sync("project_feedback")
 
@@ -104,7 +104,7 @@ def test_an_empty_page_is_not_the_end(sync, sentry):
 
 
 def test_a_server_without_feedback_is_told_of_once(sync, sentry, caplog):
-    """GlitchTip answers with a page for people."""
+    """The missing endpoint, where GlitchTip serves HTML, is logged once."""
     sentry.flavour = FLAVOURS["glitchtip"]
     output = sync("project_feedback")
 
