@@ -1,4 +1,4 @@
-"""Issues, and how the streams of their events hang on them."""
+"""Issues and the streams of their events."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LOOK_UPS = r"(organizations/[^/]+/)?issues/\d+/"
 
 @pytest.fixture
 def later(sentry, monkeypatch):
-    """Let time pass: `later(hours=2)` is the same server, then."""
+    """Advance the clock: `later(hours=2)` returns the server two hours later."""
 
     def later(**duration):
         let_pass(sentry, monkeypatch, **duration)
@@ -28,12 +28,12 @@ def later(sentry, monkeypatch):
 
 
 def lists(sentry):
-    """The requests for lists of issues."""
+    """Return the requests for lists of issues."""
     return [request for request in sentry.requests if at(LISTS)(request)]
 
 
 def events_of(*issues):
-    """The keys of the events of issues."""
+    """Return the keys of the events of issues."""
     return {
         (issue.project.organization.id, issue.project.id, event.id)
         for issue in issues
@@ -41,46 +41,46 @@ def events_of(*issues):
     }
 
 
-# What is listed -----------------------------------------------------------------------
+# Lists --------------------------------------------------------------------------------
 
 
 def test_issues_of_every_status_are_read(sync):
-    """Sentry lists unresolved ones only, unless asked otherwise."""
+    """Issues of every status are read; Sentry's default is unresolved ones only."""
     rows = sync("project_issues").records("project_issues")
 
     assert {row["status"] for row in rows} == {"unresolved", "resolved", "ignored"}
 
 
 def test_an_empty_query_reaches_the_server(sync, sentry):
-    """It is not the same as no query."""
+    """An empty `query` is sent, which differs from sending none."""
     sync("project_issues")
 
     assert {request.params["query"][0] for request in lists(sentry)} == {""}
 
 
 def test_a_query_chooses_issues(sync):
-    """What a person writes into Sentry's search box."""
+    """`issue_query` takes the syntax of Sentry's search box."""
     output = sync("project_issues", issue_query="is:resolved level:error")
 
     assert {row["status"] for row in output.records("project_issues")} == {"resolved"}
 
 
 def test_a_query_that_sentry_refuses_is_listed(sync, caplog):
-    """In Sentry's own words."""
+    """A query that Sentry rejects is reported with Sentry's own message."""
     sync("project_issues", issue_query="colour:red", organizations=[STERNWARTE])
 
     assert told(caplog, "project_issues skipped", "telescope", "Error parsing search")
 
 
 def test_feedback_of_the_widget_is_an_issue(sync):
-    """It arrives with the category feedback."""
+    """Feedback of the widget arrives as an issue of the category feedback."""
     rows = sync("project_issues", projects=[PUMP]).records("project_issues")
 
     assert "feedback" in {row["issueCategory"] for row in rows}
 
 
 def test_the_figures_of_an_issue_are_those_of_its_whole_life(sync, sentry):
-    """Sentry tells those of the window first."""
+    """Counts and dates are those of an issue's lifetime, not of the window."""
     issue = sentry.project(PUMP).issues[1]
     rows = sync("project_issues", start_date="2d", projects=[PUMP]).records(
         "project_issues"
@@ -92,7 +92,7 @@ def test_the_figures_of_an_issue_are_those_of_its_whole_life(sync, sentry):
 
 
 def test_figures_of_old_servers_are_kept(sync, sentry):
-    """They have no others."""
+    """Old servers send lifetime figures only, which are kept."""
     sentry.flavour = FLAVOURS["self-hosted-9"]
     issue = sentry.project("telescope").issues[0]
     rows = sync("project_issues", projects=["telescope"]).records("project_issues")
@@ -103,7 +103,7 @@ def test_figures_of_old_servers_are_kept(sync, sentry):
 
 
 def test_a_window_lists_the_issues_with_events_in_it(sync, sentry):
-    """Both of its ends are asked for."""
+    """Only issues with events between the start and the end arrive."""
     start = NOW.replace(hour=0, minute=0, second=0) - timedelta(days=10)
     end = start + timedelta(days=6)
     output = sync("project_issues", start_date="10d", end_date="5d")
@@ -113,7 +113,7 @@ def test_a_window_lists_the_issues_with_events_in_it(sync, sentry):
     assert len(truth) < len(sentry.truth("project_issues"))
 
 
-# What a server lacks ------------------------------------------------------------------
+# Missing endpoints --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_a_window_lists_the_issues_with_events_in_it(sync, sentry):
 def test_the_list_of_a_project_stands_in_for_that_of_the_organization(
     sync, sentry, caplog, failure
 ):
-    """Servers say in many ways that they lack something; the user is told once."""
+    """Lists of projects replace a missing list of the organization, logged once."""
     caplog.set_level(logging.INFO)
     here = at("organizations/[^/]+/issues/")
     sentry.fault(**failure, times=None, when=here)
@@ -145,7 +145,7 @@ def test_the_list_of_a_project_stands_in_for_that_of_the_organization(
 
 
 def test_a_server_that_fails_altogether_lacks_nothing(sync, sentry, caplog):
-    """A 500 is a missing list only if the other one answers."""
+    """A 500 counts as a missing list only if the other list answers."""
     sentry.fault(500, times=None, when=at(LISTS))
     sync("project_issues", organizations=[STERNWARTE])
 
@@ -168,7 +168,7 @@ def test_a_server_that_fails_altogether_lacks_nothing(sync, sentry, caplog):
     ids="+".join,
 )
 def test_events_of_issues_are_read_with_and_without_the_issues(sync, sentry, selected):
-    """What is selected arrives, and nothing else."""
+    """Exactly the selected streams are written."""
     output = sync(*selected, organizations=[STERNWARTE])
 
     key = sentry.organization(STERNWARTE).id
@@ -181,7 +181,7 @@ def test_events_of_issues_are_read_with_and_without_the_issues(sync, sentry, sel
 
 
 def test_streams_of_events_are_announced_once(sync):
-    """Not once for every issue, nor for every project."""
+    """Each stream has one SCHEMA, not one for every issue or project."""
     chosen = ["prime-mover", "quiet-harbour", "telescope"]
     output = sync("project_issues", "issue_events", projects=chosen)
     schemas = [m["stream"] for m in output.messages if m["type"] == "SCHEMA"]
@@ -190,7 +190,7 @@ def test_streams_of_events_are_announced_once(sync):
 
 
 def test_the_issues_of_a_project_are_listed_once(sync, sentry):
-    """For themselves and for both streams of their events."""
+    """Issues and both streams of their events share the same lists."""
     sentry.page_size = 5
     sync("project_issues", "issue_events", "issue_event_entries", projects=[PUMP])
 
@@ -201,7 +201,7 @@ def test_the_issues_of_a_project_are_listed_once(sync, sentry):
 
 
 def test_events_are_those_of_the_issues_that_the_query_lets_through(sync, sentry):
-    """The setting is for the issues, and so for what is below them."""
+    """`issue_query` selects issues, and with them their events."""
     output = sync("issue_events", issue_query="is:resolved", projects=[PUMP])
 
     resolved = [i for i in sentry.project(PUMP).issues if i.status == "resolved"]
@@ -209,7 +209,7 @@ def test_events_are_those_of_the_issues_that_the_query_lets_through(sync, sentry
 
 
 def test_a_project_without_issues_is_done_too(sync, sentry):
-    """It is not read from its beginning each time."""
+    """A project without issues gets a bookmark, so that later runs read less."""
     state = sync("issue_events", projects=["quiet-harbour"]).state
 
     key = sentry.project("quiet-harbour").id
@@ -219,7 +219,7 @@ def test_a_project_without_issues_is_done_too(sync, sentry):
 
 
 def test_a_stream_that_is_selected_later_starts_from_the_beginning(sync, sentry):
-    """Where the issues are is not where their events are."""
+    """The bookmark of the issues does not apply to their events."""
     chosen = {"projects": ["telescope"]}
     state = sync("project_issues", **chosen).state
     output = sync("project_issues", "issue_events", state=state, **chosen)
@@ -229,7 +229,7 @@ def test_a_stream_that_is_selected_later_starts_from_the_beginning(sync, sentry)
 
 
 def test_an_issue_that_is_gone_is_skipped_and_listed(sync, sentry, caplog):
-    """An issue can be deleted or merged while the run goes on."""
+    """An issue that is deleted or merged during the run is skipped and listed."""
     gone, *others = sentry.project("telescope").issues
     sentry.fault(404, times=None, when=at(f"organizations/.*/issues/{gone.id}/events/"))
     output = sync("issue_events", projects=["telescope"])
@@ -240,7 +240,7 @@ def test_an_issue_that_is_gone_is_skipped_and_listed(sync, sentry, caplog):
 
 
 def test_a_list_that_is_refused_is_not_asked_for_again(sync, sentry, caplog):
-    """The streams of the events are skipped with their issues."""
+    """A denied list is requested once, and the streams of events are skipped too."""
     selected = ("project_issues", "issue_events", "issue_event_entries")
     sentry.fault(403, times=None, when=at(LISTS))
     sync(*selected, projects=["telescope"])
@@ -253,7 +253,7 @@ def test_a_list_that_is_refused_is_not_asked_for_again(sync, sentry, caplog):
 
 
 def test_the_events_of_single_issues_are_read(sync, sentry):
-    """Of two projects and organizations, and of nothing else."""
+    """Exactly the events of the named issues are read, across organizations."""
     wanted = [sentry.project(slug).issues[1] for slug in (PUMP, "telescope")]
     output = sync("issue_events", issue_ids=[issue.id for issue in wanted])
 
@@ -262,7 +262,7 @@ def test_the_events_of_single_issues_are_read(sync, sentry):
 
 @pytest.mark.parametrize("flavour", ["saas", "self-hosted-9", "glitchtip"])
 def test_single_issues_are_looked_up_and_no_list_is_read(sync, sentry, flavour):
-    """An issue tells its project, on old servers at another address."""
+    """Issues are looked up by id, on old servers at another path."""
     sentry.flavour = FLAVOURS[flavour]
     issue = sentry.project("telescope").issues[1]
     output = sync("issue_events", "issue_event_entries", issue_ids=[issue.id])
@@ -284,7 +284,7 @@ FORMS = (
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("flavour", ["saas", "self-hosted-24", "self-hosted-9"])
 def test_an_issue_has_many_names(sync, sentry, flavour, form):
-    """Its number, its short id as the pages show it, and its address."""
+    """An issue can be named by its number, its short id or its URL."""
     sentry.flavour = FLAVOURS[flavour]
     wanted = [sentry.project(slug).issues[1] for slug in (PUMP, "telescope")]
     output = sync(
@@ -299,7 +299,7 @@ def test_an_issue_has_many_names(sync, sentry, flavour, form):
 
 
 def test_an_issue_with_two_names_is_read_once(sync, sentry):
-    """Short ids are read in small letters too."""
+    """An id and a short id, in upper or lower case, can name the same issue."""
     issue = sentry.project(PUMP).issues[1]
     output = sync(
         "issue_events",
@@ -312,7 +312,7 @@ def test_an_issue_with_two_names_is_read_once(sync, sentry):
 
 
 def test_an_unknown_short_id_is_skipped_and_listed(sync, sentry, caplog):
-    """As an unknown number is."""
+    """An unknown short id is skipped and listed like an unknown number."""
     issue = sentry.project(PUMP).issues[1]
     output = sync("issue_events", issue_ids=["NOTHING-1A2", issue.short_id])
 
@@ -321,7 +321,7 @@ def test_an_unknown_short_id_is_skipped_and_listed(sync, sentry, caplog):
 
 
 def test_a_server_without_short_ids_says_so(sync, sentry, caplog):
-    """Nothing is read, and the line names the setting."""
+    """Without short ids on the server, the run fails and names the setting."""
     sentry.flavour = FLAVOURS["glitchtip"]
     output = sync("issue_events", issue_ids=["SHOP-1A2"])
 
@@ -330,7 +330,7 @@ def test_a_server_without_short_ids_says_so(sync, sentry, caplog):
 
 
 def test_lists_are_filtered_where_no_issue_can_be_looked_up(sync, sentry):
-    """They cost more, and give the same."""
+    """Where issues cannot be looked up, lists are filtered, which costs more."""
     sentry.fault(404, empty=True, times=None, when=at(LOOK_UPS))
     issue = sentry.project("telescope").issues[1]
     output = sync("issue_events", issue_ids=[issue.id], organizations=[STERNWARTE])
@@ -340,7 +340,7 @@ def test_lists_are_filtered_where_no_issue_can_be_looked_up(sync, sentry):
 
 
 def test_single_issues_leave_the_bookmarks_alone(sync, sentry):
-    """A look at one issue is no step of the pipeline: it reads and moves none."""
+    """A run with `issue_ids` neither uses nor moves bookmarks."""
     project = sentry.project("telescope")
     entry = {"bookmark": "2026-11-20T00:00:00Z"}
     state = {"bookmarks": {"issue_events": {"by_id": {project.id: entry}}}}
@@ -352,7 +352,7 @@ def test_single_issues_leave_the_bookmarks_alone(sync, sentry):
 
 
 def test_all_issues_are_listed_although_single_ones_are_named(sync, sentry):
-    """The setting is for the events of issues only."""
+    """`issue_ids` limits the events of issues only."""
     issue = sentry.project("telescope").issues[1]
     output = sync("project_issues", issue_ids=[issue.id])
 
@@ -360,7 +360,7 @@ def test_all_issues_are_listed_although_single_ones_are_named(sync, sentry):
 
 
 def test_an_unknown_issue_is_skipped_and_listed(sync, sentry, caplog):
-    """The others are read."""
+    """An unknown issue is skipped and listed, and the others are read."""
     issue = sentry.project("telescope").issues[1]
     output = sync("issue_events", issue_ids=["1", issue.id])
 
@@ -374,7 +374,7 @@ def test_an_unknown_issue_is_skipped_and_listed(sync, sentry, caplog):
 def test_a_single_issue_that_cannot_be_read_costs_no_other(
     sync, sentry, caplog, status, requests
 ):
-    """It is asked for once by each organization, and not by every project."""
+    """A failing issue is looked up once per organization, and the others are read."""
     lost, found = sentry.project(PUMP).issues[:2]
     path = f"organizations/{JURISDICTION}/issues/{lost.id}/"
     sentry.fault(status, times=None, when=at(path))
@@ -390,7 +390,7 @@ def test_a_single_issue_that_cannot_be_read_costs_no_other(
 def test_a_single_issue_of_a_project_that_is_left_out_is_told(
     sync, sentry, caplog, flavour
 ):
-    """Else nothing would come of it, and nobody would know why."""
+    """An issue outside the chosen projects is reported, not silently left out."""
     sentry.flavour = FLAVOURS[flavour]
     issue = sentry.project(PUMP).issues[1]
     output = sync("issue_events", issue_ids=[issue.id], projects=["telescope"])
@@ -402,7 +402,7 @@ def test_a_single_issue_of_a_project_that_is_left_out_is_told(
 
 
 def test_old_servers_are_asked_for_a_single_issue_once(sync, sentry):
-    """Its address there names no organization."""
+    """Old servers look up an issue by id alone, so one request is enough."""
     sentry.flavour = FLAVOURS["self-hosted-9"]
     issue = sentry.project("telescope").issues[1]
     sync("issue_events", issue_ids=["1", issue.id])
@@ -411,11 +411,11 @@ def test_old_servers_are_asked_for_a_single_issue_once(sync, sentry):
     assert sorted(asked) == ["issues/1/", f"issues/{issue.id}/"]
 
 
-# Runs that follow ---------------------------------------------------------------------
+# Later runs ---------------------------------------------------------------------------
 
 
 def test_the_next_run_reads_issues_with_new_events(sync, sentry, later):
-    """The others are left until the next refresh."""
+    """Issues without new events are left until the next refresh."""
     state = sync("project_issues").state
     issue = sentry.project(PUMP).issues[2]
     later(hours=2).add_event(PUMP, issue)
@@ -437,7 +437,7 @@ def test_the_next_run_reads_issues_with_new_events(sync, sentry, later):
 def test_changes_without_an_event_arrive_with_the_next_refresh(
     sync, later, hours, settings, statuses
 ):
-    """A person resolves an issue, and nothing happens to it."""
+    """A status that changes without a new event is read at the next refresh."""
     settings = {"projects": ["telescope"], "lookback": "0s", **settings}
     state = sync("project_issues", **settings).state
     issue = later(hours=hours).project("telescope").issues[0]
@@ -448,7 +448,7 @@ def test_changes_without_an_event_arrive_with_the_next_refresh(
 
 
 def test_the_catalog_decides_whether_issues_are_written(sentry):
-    """Deselected issues are listed for their events, and not written."""
+    """Deselected issues are listed for their events but not written."""
     config = {"auth_token": TOKEN, "api_url": sentry.url, "organizations": [STERNWARTE]}
     output = run(config, catalog_of("issue_events"))
 
