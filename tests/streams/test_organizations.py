@@ -22,21 +22,21 @@ def slugs(output, stream="organizations"):
     ],
 )
 def test_an_organization_is_named_by_its_slug_its_id_or_a_url(sync, sentry, name):
-    """Whatever a person has at hand names an organization."""
+    """An organization can be named by its slug, its id or a URL."""
     name = name.format(id=sentry.organization(STERNWARTE).id)
 
     assert slugs(sync("organizations", organizations=[name])) == [STERNWARTE]
 
 
 def test_an_organization_that_is_named_twice_is_read_once(sync, sentry):
-    """Slug and id are the same organization."""
+    """An organization that is named by slug and by id is read once."""
     names = [STERNWARTE, sentry.organization(STERNWARTE).id]
 
     assert slugs(sync("organizations", organizations=names)) == [STERNWARTE]
 
 
 def test_only_the_named_organizations_are_read(sync, sentry):
-    """Nothing is asked of the others, nor is their list."""
+    """Neither other organizations nor the list of them are requested."""
     sync("organization_projects", "organization_teams", organizations=[STERNWARTE])
 
     paths = {request.path.split("/")[1] for request in sentry.requests}
@@ -44,7 +44,7 @@ def test_only_the_named_organizations_are_read(sync, sentry):
 
 
 def test_a_named_organization_has_the_columns_of_the_list(sync):
-    """The page of one organization holds its projects and teams; its row does not."""
+    """A row leaves out the projects and teams that an organization's page contains."""
     _, listed = sync("organizations").records("organizations")
     (named,) = sync("organizations", organizations=[JURISDICTION]).records(
         "organizations"
@@ -55,7 +55,7 @@ def test_a_named_organization_has_the_columns_of_the_list(sync):
 
 
 def test_old_servers_find_an_organization_by_its_id_too(sync, sentry):
-    """They take only slugs in addresses, so the id is looked for in the list."""
+    """Old servers take only slugs in paths, so an id is looked up in the list."""
     sentry.flavour = FLAVOURS["self-hosted-9"]
     name = sentry.organization(STERNWARTE).id
 
@@ -63,7 +63,7 @@ def test_old_servers_find_an_organization_by_its_id_too(sync, sentry):
 
 
 def test_the_list_of_organizations_goes_on(sync, sentry):
-    """More organizations than fit on a page are all read."""
+    """All organizations are read, even if they do not fit on one page."""
     sentry.page_size = 1
 
     assert sorted(slugs(sync("organizations"))) == [STERNWARTE, JURISDICTION]
@@ -72,7 +72,7 @@ def test_the_list_of_organizations_goes_on(sync, sentry):
 def test_a_token_that_lists_no_organization_is_told_of_the_setting(
     sync, sentry, caplog
 ):
-    """Tokens of integrations list none; the user learns what to do."""
+    """Tokens of integrations list no organizations; the error names the setting."""
     sentry.tokens[TOKEN] = Token(lists_organizations=False)
 
     assert sync().code == 1
@@ -80,7 +80,7 @@ def test_a_token_that_lists_no_organization_is_told_of_the_setting(
 
 
 def test_a_token_that_lists_no_organization_reads_the_named_one(sync, sentry):
-    """What such a token cannot list it can read all the same."""
+    """A token that lists no organizations can read those that are named."""
     sentry.tokens[TOKEN] = Token(lists_organizations=False)
 
     output = sync("organization_projects", organizations=[STERNWARTE])
@@ -88,7 +88,7 @@ def test_a_token_that_lists_no_organization_reads_the_named_one(sync, sentry):
 
 
 def test_an_unknown_organization_is_named_before_anything_is_read(sync, caplog):
-    """A slip in the settings is told at once."""
+    """An unknown organization is reported before any record is read."""
     output = sync("organizations", organizations=[STERNWARTE, "atlantis"])
 
     assert (output.code, output.records("organizations")) == (1, [])
@@ -96,7 +96,7 @@ def test_an_unknown_organization_is_named_before_anything_is_read(sync, caplog):
 
 
 def test_a_forbidden_organization_that_was_asked_for_stops(sync, sentry, caplog):
-    """Without it there is nothing to read."""
+    """A run fails if the organization that it names is forbidden."""
     sentry.forbid(STERNWARTE)
 
     assert sync("organization_projects", organizations=[STERNWARTE]).code == 1
@@ -104,14 +104,14 @@ def test_a_forbidden_organization_that_was_asked_for_stops(sync, sentry, caplog)
 
 
 def test_repositories_of_every_status_are_read(sync):
-    """Sentry lists active ones only, unless asked with an empty status."""
+    """Repositories of every status are read; Sentry's default is active ones only."""
     rows = sync("organization_repositories").records("organization_repositories")
 
     assert {row["status"] for row in rows} == {"active", "hidden"}
 
 
 def test_an_empty_status_reaches_the_server(sync, sentry):
-    """It is not the same as no status."""
+    """An empty `status` is sent, which differs from sending none."""
     sync("organization_repositories", organizations=[STERNWARTE])
 
     assert sentry.asked(f"organizations/{STERNWARTE}/repos/") == [
@@ -120,7 +120,7 @@ def test_an_empty_status_reaches_the_server(sync, sentry):
 
 
 def test_a_feature_that_is_off_is_skipped_and_listed(sync, sentry, caplog):
-    """One organization's plan has no repositories; the other's are read."""
+    """An organization whose plan has no repositories is skipped; the other is read."""
     detail = {"error_type": "unavailable_feature", "detail": ["Not enabled"]}
     here = at(f"organizations/{STERNWARTE}/repos/")
     sentry.fault(403, body=detail, times=None, when=here)
@@ -131,7 +131,7 @@ def test_a_feature_that_is_off_is_skipped_and_listed(sync, sentry, caplog):
 
 
 def test_the_token_goes_to_no_other_host(sync, sentry):
-    """`Link` headers may name another address: only the cursor in them is used."""
+    """Only the cursor of a `Link` header is used, even if it has another address."""
     sentry.link_base = "https://elsewhere.example.com"
     output = sync("organization_projects", "project_issues", "project_feedback")
 
@@ -143,7 +143,7 @@ def test_the_token_goes_to_no_other_host(sync, sentry):
     "prefix", ["https://sentry.example.com:9000", "https://example.com/tools/sentry"]
 )
 def test_sentry_may_stand_anywhere(sync, sentry, prefix):
-    """A server has a port and a prefix of its own, which go before `/api/0/`."""
+    """A server can have a port and a path prefix before `/api/0/`."""
     sentry.url = prefix
     with sentry.patched():
         output = sync("organizations", api_url=f"{prefix}/api/0/")
