@@ -1,4 +1,4 @@
-"""Children of the rows of any list: here the releases of an organization."""
+"""Child streams of any list, here of the releases of an organization."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LAST = {"Link": '<https://sentry.io/>; rel="next"; results="false"; cursor="0:10
 
 
 class Releases(ParentStream):
-    """A release, which a version identifies."""
+    """A release, identified by its version."""
 
     name = "releases"
     path = "/organizations/{organization}/releases/"
@@ -59,7 +59,7 @@ class Deploys(SentryStream):
     ).to_dict()
 
     def visits(self, row):
-        """Only releases that were deployed have deploys."""
+        """Return whether a release was deployed; others have no deploys."""
         return bool(bodies.decode_value(row["deployCount"]))
 
 
@@ -114,7 +114,7 @@ class Server:
 
 @pytest.fixture
 def server(monkeypatch):
-    """A Sentry, read by a tap with three streams more."""
+    """Serve a Sentry to a tap with organizations and the three streams above."""
     monkeypatch.setattr(
         "tap_sentry.tap.STREAMS",
         (*(s for s in STREAMS if s is Organizations), Releases, Deploys, Ownership),
@@ -126,7 +126,7 @@ def server(monkeypatch):
 
 
 def read(**settings):
-    """Run the tap; return its rows by stream."""
+    """Run the tap and return its output."""
     output = run({"auth_token": TOKEN, **settings})
     assert output.code == 0
     return output
@@ -154,7 +154,7 @@ def test_rows_of_a_wrapped_list_have_children():
 
 
 def test_children_are_requested_where_the_row_says_so(server):
-    """The version is quoted in the path; a release without deploys costs nothing."""
+    """The path quotes the version; a release without deploys costs no request."""
     read(concurrency=1)
 
     assert server.requested == [
@@ -166,7 +166,7 @@ def test_children_are_requested_where_the_row_says_so(server):
 
 @pytest.mark.usefixtures("server")
 def test_children_are_prefetched_and_their_order_stays():
-    """Concurrency changes nothing."""
+    """Concurrency changes neither the records nor their order."""
     fast, slow = read(concurrency=8), read(concurrency=1)
 
     for stream in ("releases", "deploys"):
@@ -175,7 +175,7 @@ def test_children_are_prefetched_and_their_order_stays():
 
 @pytest.mark.usefixtures("server")
 def test_a_single_object_is_a_row():
-    """One for each organization, without pages."""
+    """An endpoint that returns one object gives one row for each organization."""
     rows = read().records("ownership")
 
     assert [(row["organization_id"], row["raw"]) for row in rows] == [
@@ -186,13 +186,13 @@ def test_a_single_object_is_a_row():
 
 @pytest.mark.parametrize("body", [b"[]", b'{"rows": []}', b'{"data": {}}', b"3"])
 def test_a_wrapped_list_of_another_shape_is_not_understood(body):
-    """It is no list at all."""
+    """A body without a list in the expected field is an error."""
     with pytest.raises(bodies.UnexpectedShapeError):
         bodies.decode_rows(body, "data")
 
 
 def test_a_wrapped_list_is_decoded():
-    """Whatever stands beside it."""
+    """Rows are decoded from their field, whatever other fields the body has."""
     rows = bodies.decode_rows(b'{"x": [1], "data": [{"a": 1}, {"a": 2}]}', "data")
 
     assert [bodies.decode_value(row["a"]) for row in rows] == [1, 2]
