@@ -25,12 +25,12 @@ def slugs(output, stream="organization_projects"):
     ],
 )
 def test_projects_are_chosen_by_name_and_glob(sync, names, read):
-    """A leading `!` leaves out."""
+    """Projects are chosen by slug, glob or URL; a leading `!` excludes."""
     assert slugs(sync("organization_projects", projects=names)) == read
 
 
 def test_projects_are_chosen_by_id(sync, sentry):
-    """An id serves as well as a slug."""
+    """A project can be named by its id."""
     output = sync("organization_projects", projects=[sentry.project("telescope").id])
 
     assert slugs(output) == ["telescope"]
@@ -38,7 +38,7 @@ def test_projects_are_chosen_by_id(sync, sentry):
 
 @pytest.mark.parametrize("stream", ["projects", "team_projects"])
 def test_every_list_of_projects_is_filtered(sync, stream):
-    """The setting means the same in each of them."""
+    """The setting `projects` filters every list of projects."""
     assert set(slugs(sync(stream, projects=["prime-mover"]), stream)) == {"prime-mover"}
 
 
@@ -47,7 +47,7 @@ def test_every_list_of_projects_is_filtered(sync, stream):
     ["project_issues", "project_events", "project_users", "project_event_counts"],
 )
 def test_nothing_is_asked_of_other_projects(sync, sentry, stream):
-    """What is below a project goes with it."""
+    """The children of projects that are not chosen are left out."""
     output = sync(stream, projects=["prime-mover"])
 
     ids = {row["project_id"] for row in output.records(stream)}
@@ -55,7 +55,7 @@ def test_nothing_is_asked_of_other_projects(sync, sentry, stream):
 
 
 def test_an_unknown_project_is_named_before_anything_is_read(sync, caplog):
-    """A slip in the settings is told at once."""
+    """Unknown projects are reported before any record is read."""
     output = sync("organization_projects", projects=[PUMP, "pomp-station", "x*"])
 
     assert (output.code, output.records("organization_projects")) == (1, [])
@@ -63,7 +63,7 @@ def test_an_unknown_project_is_named_before_anything_is_read(sync, caplog):
 
 
 def test_a_list_that_is_read_for_its_names_is_not_read_again(sync, sentry):
-    """The check of the setting and three streams share one list."""
+    """The check of the setting and three streams share one request for the list."""
     streams = ("organization_projects", "project_users", "project_event_counts")
     sync(*streams, organizations=[STERNWARTE], projects=["telescope"])
 
@@ -74,7 +74,7 @@ def test_a_list_that_is_read_for_its_names_is_not_read_again(sync, sentry):
 
 
 def test_projects_of_other_organizations_are_left_out(sync):
-    """The list knows no organizations; the setting does."""
+    """The setting `organizations` filters the list of all projects."""
     output = sync("projects", organizations=[STERNWARTE])
 
     assert slugs(output, "projects") == ["telescope"]
@@ -84,17 +84,17 @@ def test_projects_of_other_organizations_are_left_out(sync):
     "gone", [{"kind": 404, "empty": True}, {"kind": 410}], ids=["404", "410"]
 )
 class TestWithoutTheListOfAllProjects:
-    """Sentry has deprecated it: the organizations' lists hold the same."""
+    """The lists of the organizations replace the one that Sentry has deprecated."""
 
     def test_the_lists_of_the_organizations_are_read(self, sync, sentry, gone):
-        """With the keys that they have."""
+        """All projects of the organizations arrive with their keys."""
         sentry.fault(**gone, times=None, when=at("projects/"))
 
         keys = set(sync("projects").keys("projects"))
         assert keys == sentry.truth("organization_projects")
 
     def test_its_columns_stay(self, sync, sentry, gone):
-        """The organization of a project too, and nothing that only the others have."""
+        """Rows keep their columns, `organization` included, and get no others."""
         listed = sync("projects", organizations=[STERNWARTE]).records("projects")
         sentry.fault(**gone, times=None, when=at("projects/"))
         (row,) = sync("projects", organizations=[STERNWARTE]).records("projects")
@@ -106,7 +106,10 @@ class TestWithoutTheListOfAllProjects:
     def test_it_is_asked_for_once_and_missed_with_one_warning(
         self, sync, sentry, caplog, gone
     ):
-        """Not even a brown-out is waited for: the other lists are as good."""
+        """One request and one warning suffice, even in a brownout.
+
+        The other lists are as good, so there is nothing to wait for.
+        """
         sentry.fault(**gone, times=None, when=at("projects/"))
         sync("projects")
 
@@ -114,11 +117,11 @@ class TestWithoutTheListOfAllProjects:
         assert (len(sentry.asked("projects/$")), len(lines)) == (1, 1)
 
 
-# Names that change --------------------------------------------------------------------
+# Redirects ----------------------------------------------------------------------------
 
 
 def test_a_project_that_is_renamed_during_the_run_is_read(sync, sentry):
-    """Its old name redirects within the server."""
+    """The redirect from a project's old name to its new one is followed."""
     project = sentry.project("prime-mover")
 
     def renamed(request):
@@ -134,7 +137,7 @@ def test_a_project_that_is_renamed_during_the_run_is_read(sync, sentry):
 
 
 def test_a_redirect_to_another_host_is_not_followed(sync, sentry, caplog):
-    """It would carry the token there; the user learns to set the right address."""
+    """A redirect that would take the token to another host fails, naming `api_url`."""
     sentry.fault(302, times=None, location="https://elsewhere.example.com/api/0/")
 
     assert sync("organizations").code == 1
@@ -142,7 +145,7 @@ def test_a_redirect_to_another_host_is_not_followed(sync, sentry, caplog):
 
 
 def test_a_redirect_that_never_ends_is_given_up(sync, sentry):
-    """A server that sends its visitors in a circle is no endless task."""
+    """A redirect loop ends after a fixed number of requests."""
     sentry.fault(302, times=None, when=at(".*/users/"))
     output = sync("project_users", projects=["telescope"])
 
@@ -154,7 +157,7 @@ def test_a_redirect_that_never_ends_is_given_up(sync, sentry):
 
 
 def test_a_user_without_a_tag_is_known_by_a_hash(sync, sentry):
-    """A key is never null."""
+    """The key of a user without a tag value is a hash, never null."""
     rows = sync("project_users", projects=[PUMP]).records("project_users")
     nobody = [row for row in rows if row["tagValue"].startswith("hash:")]
 
@@ -166,7 +169,7 @@ def test_a_user_without_a_tag_is_known_by_a_hash(sync, sentry):
 
 
 def test_users_of_old_servers_keep_their_ids(sync, sentry):
-    """Sentry of today sends none."""
+    """Users keep the ids that only old servers send."""
     sentry.flavour = FLAVOURS["self-hosted-9"]
     rows = sync("project_users", projects=["telescope"]).records("project_users")
 
@@ -174,7 +177,7 @@ def test_users_of_old_servers_keep_their_ids(sync, sentry):
 
 
 def test_a_row_of_nulls_is_no_user(sync, sentry, caplog):
-    """Sentry makes one of the events without a user. There is nothing to say of it."""
+    """The row of nulls that stands for events without a user is left out silently."""
     columns = ("id", "tagValue", "identifier", "username", "email", "name", "ipAddress")
     nobody = dict.fromkeys((*columns, "avatarUrl", "hash", "dateCreated"))
     rows = [
@@ -191,7 +194,7 @@ def test_a_row_of_nulls_is_no_user(sync, sentry, caplog):
 
 
 def test_a_user_without_a_key_is_told_of(sync, sentry, caplog):
-    """Something of the user is known, and cannot be kept."""
+    """A user with data but without a key is left out, which is logged."""
     link = {"Link": '<https://x>; rel="next"; results="false"; cursor="0:100:0"'}
     body = [{"tagValue": None, "email": "a@example.com", "hash": None}]
     sentry.fault(200, body=body, headers=link, when=at("projects/.*/telescope/users/"))
