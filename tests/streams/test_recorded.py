@@ -1,6 +1,6 @@
-"""What two real servers answered, fed through the streams.
+"""The streams, run on the recorded responses of two real servers.
 
-`tests/recorded` holds answers of a Sentry 24.2.0 and of a GlitchTip of December 2025.
+`tests/recorded` holds responses of Sentry 24.2.0 and of GlitchTip of December 2025.
 Their lists were cut to the first rows when they were recorded, so no page has a next
 one here.
 """
@@ -28,12 +28,12 @@ from tests.sentry import LIMITS_OF_24, STREAMS, TOKEN, SentrySimulator
 
 FOLDER = Path(__file__).parents[1] / "recorded"
 URL = "https://sentry.example.com"
-#: Just after they were recorded.
+#: A time just after the recording.
 THEN = datetime(2026, 11, 27, 10, tzinfo=UTC)
 
 SENTRY, GLITCHTIP = "sentry-24.2", "glitchtip"
 
-#: For each server the answer to each path.
+#: For each server, the recorded response to each path.
 ANSWERS = {
     SENTRY: {
         r"organizations/": "organizations",
@@ -79,7 +79,7 @@ ANSWERS = {
     },
 }
 
-#: Paths of the streams of which there is no recording, and why.
+#: Paths of streams without a recording, and why.
 NOT_RECORDED = {
     SENTRY: {
         "/teams/{organization}/{team}/projects/": "was not asked for",
@@ -96,7 +96,7 @@ LEFT_OUT = {SENTRY: {"team_projects", "team_event_counts"}, GLITCHTIP: set[str](
 
 
 class Recording(NamedTuple):
-    """An answer."""
+    """A recorded response."""
 
     status: int
     headers: dict[str, str]
@@ -104,7 +104,7 @@ class Recording(NamedTuple):
 
 
 def recording(server: str, name: str) -> Recording:
-    """Read a recorded answer."""
+    """Read a recorded response."""
     text = (FOLDER / server / f"{name}.http").read_text("utf-8")
     answer = text.partition("\n\n")[2]
     top, _, body = answer.partition("\n\n")
@@ -113,9 +113,9 @@ def recording(server: str, name: str) -> Recording:
 
 
 def serve(mock: responses.RequestsMock, server: str) -> None:
-    """Answer as a server did, each list with its first rows alone.
+    """Serve the recorded responses, each list with its first rows only.
 
-    Of several patterns that fit, `responses` would use each once: only one may fit.
+    Of several matching patterns, `responses` would use each once: only one may match.
     """
     for pattern, name in ANSWERS[server].items():
         status, headers, body = recording(server, name)
@@ -147,7 +147,7 @@ def read(monkeypatch, caplog):
     return read
 
 
-#: For each server and stream: keys of the records, and columns of the first one.
+#: For each server and stream, the keys of all records and columns of the first.
 EXPECTED: dict[str, dict[str, tuple[list[tuple[object, ...]], dict[str, object]]]] = {
     SENTRY: {
         "organizations": ([("1",)], {"slug": "acme", "name": "Acme Åß"}),
@@ -287,14 +287,14 @@ CASES = [(server, stream) for server in EXPECTED for stream in EXPECTED[server]]
 
 @pytest.mark.parametrize(("server", "stream"), CASES)
 def test_records_are_what_the_server_answered(read, server, stream):
-    """Keys and columns, compared with what stands in the recordings."""
+    """Keys and columns equal those of the recordings."""
     keys, columns = EXPECTED[server][stream]
     output = read(server, stream)
     rows = output.records(stream)
 
     assert output.code == 0
     if stream == "project_issues":
-        # The recorded list stands for that of each project.
+        # The recorded list is served for each project.
         assert list(dict.fromkeys(output.keys(stream))) == keys
     else:
         assert output.keys(stream) == keys
@@ -317,13 +317,13 @@ def test_records_are_what_the_server_answered(read, server, stream):
     ],
 )
 def test_events_of_an_issue_are_what_the_server_answered(read, server, issues, events):
-    """The issue is looked up by its short id, or listed."""
+    """The events of an issue, looked up by short id or listed, equal the recordings."""
     output = read(server, "issue_events", "issue_event_entries", issue_ids=issues)
 
     assert output.code == 0
     rows = output.records("issue_events")
     assert list(dict.fromkeys(row["eventID"] for row in rows)) == events
-    # On GlitchTip these are called `group_id`, `date_created` and so on.
+    # GlitchTip calls these `group_id`, `date_created` and so on.
     assert {row["issue_id"] for row in rows} == {"327" if server == SENTRY else "478"}
     assert all(row["dateCreated"].startswith("2026-11-27") for row in rows)
     entries = output.records("issue_event_entries")
@@ -336,7 +336,7 @@ def test_events_of_an_issue_are_what_the_server_answered(read, server, issues, e
 
 @pytest.mark.parametrize("server", ANSWERS)
 def test_all_streams_together(read, caplog, server):
-    """Each record fits its schema, and each warning is expected."""
+    """Each record matches its schema, and each warning is expected."""
     output = read(server)
     schemas = {m["stream"]: m["schema"] for m in output.messages if "schema" in m}
 
@@ -360,7 +360,7 @@ def test_all_streams_together(read, caplog, server):
 
 @pytest.mark.parametrize("server", ANSWERS)
 def test_every_path_is_recorded_or_named(server):
-    """Of all streams, with their fallbacks."""
+    """Every path of a stream, fallbacks included, is recorded or in `NOT_RECORDED`."""
     tap = TapSentry(config={"auth_token": TOKEN})
     streams = tap.sentry_streams
     paths = {path for s in streams for path in (s.path, s.fallback_path) if path}
@@ -381,7 +381,7 @@ def test_every_path_is_recorded_or_named(server):
 
 
 def response(server: str, name: str) -> requests.Response:
-    """A recorded answer as `requests` gives it."""
+    """Return a recorded response without its body, as `requests` gives it."""
     found = recording(server, name)
     answer = requests.Response()
     answer.status_code = found.status
@@ -405,7 +405,11 @@ def response(server: str, name: str) -> requests.Response:
     ],
 )
 def test_cursors_are_read_in_each_form(server, name, cursor):
-    """Of time, of rows, of pages, and opaque ones in what GlitchTip prints as a set."""
+    """Cursors are read in the forms of Sentry and from GlitchTip's malformed header.
+
+    Sentry's cursors are by time, by row and by page. GlitchTip's are opaque, in a
+    header that is printed as a Python set.
+    """
     found, paginator = response(server, name), SentryPaginator()
 
     assert paginator.has_more(found) is (cursor is not None)
@@ -423,7 +427,7 @@ def test_cursors_are_read_in_each_form(server, name, cursor):
     ],
 )
 def test_limits_are_read(name, limit, at_once):
-    """Each endpoint of Sentry 24.2 has its own."""
+    """Each endpoint of Sentry 24.2 has limits of its own."""
     found = read_limits(response(SENTRY, name).headers, THEN.timestamp())
 
     assert (found.limit, found.concurrent) == (limit, at_once)
@@ -441,7 +445,7 @@ def test_limits_are_read(name, limit, at_once):
     ],
 )
 def test_the_simulator_states_the_limits_that_were_recorded(name, path):
-    """Each endpoint of Sentry 24.2 has its own, also in an answer that refuses."""
+    """The limits of each endpoint of Sentry 24.2 are sent, even with a rejection."""
     sentry = SentrySimulator(flavour="self-hosted-24", rate_limits=LIMITS_OF_24)
     url = f"https://sentry.io/api/0/{path}"
     answer = sentry.answer("GET", url, {"Authorization": f"Bearer {TOKEN}"})
@@ -458,7 +462,7 @@ def test_the_simulator_states_the_limits_that_were_recorded(name, path):
     [("per_page=101", "releases_per_page_101"), ("cursor=abc", "releases_bad_cursor")],
 )
 def test_the_simulator_refuses_what_sentry_refuses(query, name):
-    """In the same words."""
+    """The simulator's status and body equal those of the recorded rejection."""
     sentry = SentrySimulator(flavour="self-hosted-24")
     url = f"https://sentry.io/api/0/organizations/sternwarte/teams/?{query}"
     answer = sentry.answer("GET", url, {"Authorization": f"Bearer {TOKEN}"})
@@ -469,7 +473,7 @@ def test_the_simulator_refuses_what_sentry_refuses(query, name):
 
 
 def test_recordings_hold_no_secret():
-    """They were made with invented data; this keeps others out."""
+    """Recordings are made with invented data and hold no tokens or other secrets."""
     for path in FOLDER.rglob("*.http"):
         text = path.read_text("utf-8")
         assert not re.search(r"sntry[us]_|bearer |\"secret\": \"\w|@sentry\.io", text)
