@@ -1,4 +1,4 @@
-"""Windows that begin before what Sentry keeps."""
+"""Windows that begin before the data that Sentry keeps."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ def _info(caplog):
 
 
 def keys(output, stream):
-    """The keys of all records, sorted."""
+    """Return the keys of all records, sorted."""
     return sorted(output.keys(stream))
 
 
 def first_whole(days, stream):
-    """The start of the first interval that lies wholly within so many days."""
+    """Return the start of the first interval that lies wholly within so many days."""
     interval = MIDNIGHT + DAY if stream in COUNTS else NEXT_HOUR
     return interval - timedelta(days=days)
 
 
 def test_the_default_window_of_counts_is_shortened(sync, sentry, caplog):
-    """Ninety days ago, rounded down, is already too early for a Sentry of today."""
+    """Current Sentry rejects the default start, 90 days rounded down: it moves up."""
     sentry.refusal = (90 * DAY, 400)
     output = sync(*COUNTS)
 
@@ -57,7 +57,7 @@ def test_the_default_window_of_counts_is_shortened(sync, sentry, caplog):
 @pytest.mark.parametrize("refusal", [*itertools.product([90, 30, 14, 7], [400, 500])])
 @pytest.mark.parametrize("stream", [*COUNTS, *LISTS])
 def test_a_start_that_is_refused_moves_up(sync, sentry, caplog, stream, refusal):
-    """To the longest period that the server accepts, said once as a warning."""
+    """A rejected start moves to the longest accepted period, with one warning."""
     days, status = refusal
     sentry.refusal = (days * DAY, status)
     output = sync(stream, start_date="200d", full_events=False)
@@ -72,19 +72,19 @@ def test_a_start_that_is_refused_moves_up(sync, sentry, caplog, stream, refusal)
 
 
 def test_the_start_is_remembered(sync, sentry):
-    """Each list of an organization is refused a few times at most."""
+    """Each list of an organization is rejected a few times at most."""
     sentry.refusal = (30 * DAY, 400)
     sync("issue_events", concurrency=1, organizations=[STERNWARTE])
 
     refused = [request for request in sentry.requests if request.status == 400]
-    # Each list: from the beginning, and from 90 days ago.
+    # Each list is rejected from the beginning and from 90 days ago.
     assert len(refused) == 4
     assert len(sentry.requests) > 20
 
 
 @pytest.mark.parametrize("stream", [*COUNTS, *LISTS])
 def test_concurrency_changes_nothing(sync, sentry, stream):
-    """Lists that were requested ahead of time from the older start are read again."""
+    """Lists that were prefetched from a rejected start are read again."""
     sentry.refusal = (14 * DAY, 400)
     sentry.order = None
     fast, slow = (sync(stream, concurrency=number) for number in (8, 1))
@@ -95,7 +95,7 @@ def test_concurrency_changes_nothing(sync, sentry, stream):
 
 
 def test_organizations_have_plans_of_their_own(sync, sentry, caplog):
-    """What one of them loses, others keep."""
+    """A shorter retention in one organization does not affect the others."""
     sentry.refusal = (7 * DAY, 400)
     sentry.refusing = f"organizations/{STERNWARTE}/"
     output = sync("organization_event_counts")
@@ -113,7 +113,7 @@ def test_organizations_have_plans_of_their_own(sync, sentry, caplog):
 
 
 def test_a_next_run_reads_on(sync, sentry):
-    """The bookmark stands at the end of the window, whatever its start became."""
+    """The bookmark is the end of the window, even if the start was moved."""
     sentry.refusal = (30 * DAY, 400)
     state = sync("project_events", "organization_event_counts").state
     sentry.requests.clear()
@@ -124,7 +124,7 @@ def test_a_next_run_reads_on(sync, sentry):
 
 
 def test_a_window_that_is_refused_altogether_is_an_error(sync, sentry, caplog):
-    """Each period is tried once; then the first reason stands."""
+    """Each period is tried once; then the first error is reported."""
     here = at(".*/stats_v2/")
     sentry.fault(400, body={"detail": "No such field"}, when=here)
     sentry.fault(400, times=None, body={"detail": "No"}, when=here)
@@ -137,7 +137,7 @@ def test_a_window_that_is_refused_altogether_is_an_error(sync, sentry, caplog):
 
 
 def test_what_is_no_matter_of_age_is_found_out_once(sync, sentry):
-    """Other projects are asked from the start that the user wants, once each."""
+    """Later starts are tried for one project only; others cost one request each."""
     sentry.fault(400, times=None, body={"detail": "No"}, when=at(".*/events/"))
     output = sync("project_events", organizations=[JURISDICTION], concurrency=1)
 
@@ -148,7 +148,7 @@ def test_what_is_no_matter_of_age_is_found_out_once(sync, sentry):
 
 
 def test_a_project_that_is_refused_costs_the_others_nothing(sync, sentry, caplog):
-    """They are read from the start that the user wants."""
+    """A rejected project does not move the start of the others."""
     projects = sentry.organization(JURISDICTION).projects
     lost = min(projects, key=lambda project: project.slug)
     path = f"projects/.*/{lost.slug}/events/"
@@ -169,7 +169,7 @@ def test_a_project_that_is_refused_costs_the_others_nothing(sync, sentry, caplog
 
 
 def test_a_passing_failure_is_not_taken_for_the_end_of_the_data(sync, sentry, caplog):
-    """A request that failed is sent once more before its start is given up."""
+    """A failed request is repeated once before its start is given up."""
     sizes = ATTEMPTS + 1 + ATTEMPTS
     sentry.fault(500, times=sizes, when=at(f"projects/.*/{PUMP}/events/"))
     output = sync("project_events", projects=[PUMP], start_date="200d")
@@ -182,12 +182,12 @@ def test_a_passing_failure_is_not_taken_for_the_end_of_the_data(sync, sentry, ca
         if request.path.endswith("/events/")
     ]
     assert starts[sizes] > starts[0]
-    # The request that failed, and then the list.
+    # The failed request once more, and then the list.
     assert starts.count(starts[0]) >= sizes + 2
 
 
 def test_a_bad_cursor_is_no_matter_of_age(sync, sentry):
-    """A scan whose cursor is refused is read again from its top, whole."""
+    """A scan whose cursor is rejected is read again from the top, in full."""
     sentry.flavour = replace(FLAVOURS["saas"], value_cursors=True)
     at = NOW - HOUR
     cursor = f"{at.timestamp() * 1000:.0f}:0:0"
@@ -207,7 +207,7 @@ def test_a_bad_cursor_is_no_matter_of_age(sync, sentry):
 
 
 def test_old_servers_that_keep_everything_are_asked_for_everything(sync, sentry):
-    """Nothing is cut that a server lets be read."""
+    """A window that the server accepts is not shortened."""
     sentry.flavour = FLAVOURS["self-hosted-9"]
     sync("project_events", projects=[PUMP])
 
@@ -216,7 +216,7 @@ def test_old_servers_that_keep_everything_are_asked_for_everything(sync, sentry)
 
 
 def test_a_start_that_the_clock_passes_moves_on(caplog):
-    """Not to the next shorter period."""
+    """A start that became too old moves on with the clock, not to a shorter period."""
     logger = logging.getLogger("tap-sentry")
     window = Window(BEGINNING, NOW)
     retention = Retention(NOW, None, logger)
@@ -233,7 +233,7 @@ def test_a_start_that_the_clock_passes_moves_on(caplog):
 
 
 def test_a_list_goes_on_when_the_clock_passes_its_start(sync, sentry, monkeypatch):
-    """What was read of it is not read again."""
+    """A list whose start becomes too old continues without reading rows again."""
     sentry.refusal = (90 * DAY, 400)
     sentry.order = None
     whole = sync("project_events", projects=[PUMP], concurrency=1)
@@ -252,7 +252,7 @@ def test_a_list_goes_on_when_the_clock_passes_its_start(sync, sentry, monkeypatc
 
 
 def test_a_window_that_ends_early_is_not_moved_beyond_its_end():
-    """Of a month long ago nothing is left to read."""
+    """A window that ended before the data that Sentry keeps stays as it is."""
     retention = Retention(NOW, None, logging.getLogger("tap-sentry"))
     month = Window(NOW - 60 * DAY, NOW - 31 * DAY)
 
