@@ -18,23 +18,23 @@ MIDNIGHT = NOW.replace(hour=0, minute=0, second=0)
 
 
 def counts(output, stream):
-    """The counts by their keys."""
+    """Return the counts by key."""
     rows = output.records(stream)
     return dict(zip(output.keys(stream), (row["count"] for row in rows), strict=True))
 
 
 def true_counts(sentry, stream, start=None, end=None, **chosen):
-    """The counts that the server holds."""
+    """Return the counts that the server holds, by key."""
     records = sentry.records(stream, start, end, **chosen)
     return {key: record["count"] for key, record in records.items()}
 
 
-# What is counted ----------------------------------------------------------------------
+# Counts -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("stream", COUNTS)
 def test_every_stat_counts_what_sentry_says(sync, sentry, stream):
-    """Accepted, filtered and rate limited events, in Sentry's older words."""
+    """Accepted, filtered and rate limited events are counted by their older names."""
     output = sync(stream, stats=STATS, start_date="30d")
 
     start = MIDNIGHT - timedelta(days=30)
@@ -43,7 +43,7 @@ def test_every_stat_counts_what_sentry_says(sync, sentry, stream):
 
 @pytest.mark.parametrize("stream", COUNTS)
 def test_events_are_counted_by_the_hour(sync, sentry, stream):
-    """For who asks for it."""
+    """`stats_resolution` can be an hour."""
     output = sync(stream, stats_resolution="1h", start_date="2d")
 
     start = MIDNIGHT - timedelta(days=2)
@@ -56,7 +56,7 @@ def test_events_are_counted_by_the_hour(sync, sentry, stream):
 def test_without_a_start_counts_begin_where_every_server_has_some(
     sync, resolution, days
 ):
-    """Ninety days, or seven by the hour."""
+    """Without a start, counts begin 90 days ago, or 7 days ago by the hour."""
     output = sync("project_event_counts", projects=[PUMP], stats_resolution=resolution)
     rows = output.records("project_event_counts")
 
@@ -67,7 +67,7 @@ def test_without_a_start_counts_begin_where_every_server_has_some(
 
 
 def test_a_time_without_events_counts_nothing(sync):
-    """Which is a count too."""
+    """A time without events has a count of 0."""
     rows = sync("project_event_counts", projects=["quiet-harbour"]).records(
         "project_event_counts"
     )
@@ -77,7 +77,7 @@ def test_a_time_without_events_counts_nothing(sync):
 
 @pytest.mark.parametrize("stream", COUNTS)
 def test_a_time_of_which_the_server_knows_nothing_counts_nothing(sync, sentry, stream):
-    """An answer without any group has zeros all the same."""
+    """A response without any group is read as counts of 0."""
     output = sync(
         stream, start_date="2026-09-01", end_date="2026-09-03", stats=["rejected"]
     )
@@ -91,17 +91,17 @@ def test_a_time_of_which_the_server_knows_nothing_counts_nothing(sync, sentry, s
 
 
 def test_one_request_asks_for_all_stats_of_an_organization(sync, sentry):
-    """Sentry gives them by outcome."""
+    """One request returns all stats, since Sentry groups the counts by outcome."""
     sync("organization_event_counts", stats=STATS, organizations=[STERNWARTE])
 
     assert len(sentry.asked(f"organizations/{STERNWARTE}/stats_v2/")) == 1
 
 
-# More than one answer holds -----------------------------------------------------------
+# Windows longer than one response -----------------------------------------------------
 
 
 def test_more_than_a_thousand_hours_are_asked_for_in_parts(sync, sentry):
-    """Sentry refuses more intervals; the parts fit together."""
+    """Sentry rejects over 1,000 intervals, so a window is read in contiguous parts."""
     output = sync(
         "organization_event_counts",
         organizations=[STERNWARTE],
@@ -120,7 +120,10 @@ def test_more_than_a_thousand_hours_are_asked_for_in_parts(sync, sentry):
 
 @pytest.mark.parametrize(("end", "requests"), [("15", 1), ("16", 2)])
 def test_a_thousand_hours_are_one_too_many(sync, sentry, end, requests):
-    """Servers before 2023 count the hour that begins at `end`: 1,001 are refused."""
+    """A window of 1,000 hours is split.
+
+    Servers before 2023 count the hour that begins at `end`, and reject 1,001.
+    """
     sync(
         "organization_event_counts",
         organizations=[STERNWARTE],
@@ -133,7 +136,7 @@ def test_a_thousand_hours_are_one_too_many(sync, sentry, end, requests):
 
 
 def test_more_than_ten_thousand_points_are_asked_for_in_parts(sync, sentry):
-    """The older endpoints leave out the oldest, silently."""
+    """Older endpoints silently drop the oldest of more than 10,000 points."""
     sync(
         "project_event_counts",
         projects=["telescope"],
@@ -153,7 +156,7 @@ def test_more_than_ten_thousand_points_are_asked_for_in_parts(sync, sentry):
 
 
 def test_a_team_is_counted_by_its_projects(sync, sentry):
-    """Each request names them; their ids were listed just before."""
+    """Each request has the ids of the team's projects, which were just listed."""
     sync("team_event_counts")
 
     asked = [
@@ -170,7 +173,7 @@ def test_a_team_is_counted_by_its_projects(sync, sentry):
 
 
 def test_a_team_without_projects_has_no_counts_and_costs_no_request(sync, sentry):
-    """Without a project in it, a request would mean the whole organization."""
+    """No request is sent without projects: it would count the whole organization."""
     output = sync("team_event_counts", teams=["silent-choir"])
 
     assert output.records("team_event_counts") == []
@@ -178,7 +181,7 @@ def test_a_team_without_projects_has_no_counts_and_costs_no_request(sync, sentry
 
 
 def test_the_projects_of_a_team_are_listed_once(sync, sentry):
-    """For themselves and for the counts."""
+    """A team's projects and its counts share one list."""
     sync("team_projects", "team_event_counts", teams=["night-shift"])
 
     assert len(sentry.asked("teams/.*/night-shift/projects/")) == 1
@@ -186,7 +189,7 @@ def test_the_projects_of_a_team_are_listed_once(sync, sentry):
 
 @pytest.mark.parametrize("stream", ["organization_event_counts", "team_event_counts"])
 def test_counts_of_organizations_and_teams_are_of_all_projects(sync, sentry, stream):
-    """The setting does not make an organization smaller."""
+    """The setting `projects` does not limit the counts of organizations and teams."""
     output = sync(stream, projects=["prime-mover"], start_date="5d")
 
     start = MIDNIGHT - timedelta(days=5)
@@ -194,7 +197,7 @@ def test_counts_of_organizations_and_teams_are_of_all_projects(sync, sentry, str
 
 
 def test_a_team_of_many_projects_is_counted_in_parts():
-    """So many ids do not fit into one address; the parts are added up."""
+    """Ids that do not fit into one URL are split, and the counts are summed."""
     organizations = generated(
         organizations=1, teams=1, projects=120, issues=120, events=360, now=NOW
     )
@@ -215,7 +218,7 @@ def test_a_team_of_many_projects_is_counted_in_parts():
 
 
 def test_old_servers_count_generated_events_of_a_team(sync, sentry):
-    """Whatever they are asked for; the rows say so."""
+    """Old servers count only generated events of a team; the rows have that stat."""
     sentry.flavour = FLAVOURS["self-hosted-9"]
     output = sync("team_event_counts", stats=["received", "rejected"], start_date="9d")
 
@@ -225,7 +228,7 @@ def test_old_servers_count_generated_events_of_a_team(sync, sentry):
 
 
 def test_old_servers_are_asked_once_for_each_team(sync, sentry):
-    """All stats would be the same."""
+    """One request per team is enough, since all stats would be the same."""
     sentry.flavour = FLAVOURS["self-hosted-9"]
     sync("team_event_counts", stats=STATS, teams=["night-shift"])
 
@@ -235,7 +238,7 @@ def test_old_servers_are_asked_once_for_each_team(sync, sentry):
 def test_old_servers_cannot_count_generated_events_of_an_organization(
     sync, sentry, caplog
 ):
-    """The other stats arrive, with one warning."""
+    """Generated events are left out with one warning, and the other stats arrive."""
     sentry.flavour = FLAVOURS["self-hosted-9"]
     output = sync("organization_event_counts", stats=STATS, start_date="9d")
 
@@ -247,7 +250,7 @@ def test_old_servers_cannot_count_generated_events_of_an_organization(
 
 
 def test_a_stat_that_is_not_asked_for_is_not_missed(sync, sentry, caplog):
-    """No warning about what nobody wanted."""
+    """A stat that is not selected causes no warning."""
     sentry.flavour = FLAVOURS["self-hosted-9"]
     sync("organization_event_counts", stats=["received"])
 
@@ -258,7 +261,7 @@ def test_a_stat_that_is_not_asked_for_is_not_missed(sync, sentry, caplog):
 def test_a_server_that_lacks_the_new_counts_is_told_of_once(
     sync, sentry, caplog, stream
 ):
-    """However many organizations and teams there are."""
+    """The missing endpoint is logged once for all organizations and teams."""
     caplog.set_level(logging.INFO)
     sentry.flavour = FLAVOURS["self-hosted-9"]
     sync(stream)
@@ -269,7 +272,7 @@ def test_a_server_that_lacks_the_new_counts_is_told_of_once(
 
 
 def test_one_organization_without_counts_is_skipped_alone(sync, sentry, caplog):
-    """Where others have them, the server does not lack the endpoint."""
+    """An endpoint is not missing if it answers for other organizations."""
     first, second = (found.slug for found in sentry.organizations)
     sentry.fault(
         404, times=None, empty=True, when=at(f"organizations/{second}/stats.*")
@@ -282,7 +285,7 @@ def test_one_organization_without_counts_is_skipped_alone(sync, sentry, caplog):
 
 
 def test_a_team_whose_projects_cannot_be_listed_is_skipped_alone(sync, sentry, caplog):
-    """That says nothing of the counts, which the other teams still have."""
+    """A missing list of projects does not affect the counts of other teams."""
     teams = sentry.organization(JURISDICTION).teams
     lost = teams[0]
     path = f"teams/{JURISDICTION}/{lost.slug}/projects/"
@@ -299,7 +302,7 @@ def test_a_team_whose_projects_cannot_be_listed_is_skipped_alone(sync, sentry, c
 
 @pytest.mark.parametrize("stream", COUNTS)
 def test_a_start_that_is_now_counts_nothing_yet(sync, sentry, monkeypatch, stream):
-    """A run of cron at midnight whose start is that day."""
+    """A run at midnight whose start is that day returns no records."""
     sentry.clock = lambda: MIDNIGHT
     monkeypatch.setattr("tap_sentry.tap.now", lambda: MIDNIGHT)
     output = sync(stream, start_date="0d")
@@ -308,7 +311,7 @@ def test_a_start_that_is_now_counts_nothing_yet(sync, sentry, monkeypatch, strea
 
 
 def test_a_server_without_counts_is_no_failure(sync, sentry, caplog):
-    """GlitchTip does not count the events of a project."""
+    """GlitchTip does not count the events of a project, which is logged once."""
     sentry.flavour = FLAVOURS["glitchtip"]
     output = sync(*COUNTS)
 
@@ -316,14 +319,14 @@ def test_a_server_without_counts_is_no_failure(sync, sentry, caplog):
     assert len(told(caplog, "event_counts is missing on this server")) == 1
 
 
-# Runs that follow ---------------------------------------------------------------------
+# Later runs ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("stream", COUNTS)
 def test_the_next_run_reads_the_last_two_intervals_again(
     sync, sentry, monkeypatch, stream
 ):
-    """The newest was not over, and the one before may still have grown."""
+    """The newest interval was incomplete, and the one before may have grown since."""
     state = sync(stream).state
     let_pass(sentry, monkeypatch, days=1)
     output = sync(stream, state=state)
@@ -335,7 +338,7 @@ def test_the_next_run_reads_the_last_two_intervals_again(
 def test_a_stat_that_is_wanted_later_starts_from_the_beginning(
     sync, sentry, monkeypatch
 ):
-    """The others go on from where they are."""
+    """A new stat starts from the beginning, and the others resume."""
     state = sync("project_event_counts", projects=[PUMP]).state
     let_pass(sentry, monkeypatch, days=1)
     output = sync(
@@ -350,7 +353,7 @@ def test_a_stat_that_is_wanted_later_starts_from_the_beginning(
 
 
 def test_another_resolution_starts_from_the_beginning(sync, sentry, monkeypatch):
-    """Hours are not read because days were."""
+    """The bookmark of daily counts does not apply to hourly ones."""
     state = sync("project_event_counts", projects=[PUMP]).state
     let_pass(sentry, monkeypatch, hours=1)
     output = sync(
@@ -361,7 +364,7 @@ def test_another_resolution_starts_from_the_beginning(sync, sentry, monkeypatch)
 
 
 def test_counts_that_fail_half_way_go_on_from_there(sync, sentry):
-    """Each answer is kept, and so is its end."""
+    """The bookmark is the end of the last response that was read."""
     hours = {"stats_resolution": "1h", "start_date": "60d"}
     here = at(f"organizations/{JURISDICTION}/stats_v2/")
     sentry.fault(404, times=None, after=1, when=here)
@@ -390,7 +393,10 @@ def glitchtip(sentry):
 def test_counts_of_glitchtip_are_summed_from_hours(
     sync, glitchtip, stream, resolution, start
 ):
-    """Its days hold the events of their first hour only; windows are cut to fit."""
+    """Days of GlitchTip hold their first hour only, so hours are summed.
+
+    Windows are split to fit the limit of intervals.
+    """
     output = sync(stream, start_date=start, stats_resolution=resolution)
 
     begin = MIDNIGHT - timedelta(days=int(start[:-1]))
@@ -401,7 +407,7 @@ def test_counts_of_glitchtip_are_summed_from_hours(
 
 
 def test_glitchtip_is_asked_by_the_day_once(sync, glitchtip):
-    """The first answer shows what it is; teams are asked by the hour at once."""
+    """After the first response identifies GlitchTip, all requests are by the hour."""
     sync(*COUNTS[:2], concurrency=1, start_date="20d")
 
     intervals = [
@@ -414,7 +420,7 @@ def test_glitchtip_is_asked_by_the_day_once(sync, glitchtip):
 @pytest.mark.usefixtures("glitchtip")
 @pytest.mark.parametrize("resolution", ["1d", "1h"])
 def test_stats_without_accepted_events_are_not_made_up(sync, caplog, resolution):
-    """A warning names them; the others are read."""
+    """Stats without accepted events are named in a warning; the others are read."""
     stream = "organization_event_counts"
     output = sync(stream, stats=STATS, start_date="3d", stats_resolution=resolution)
 
@@ -429,7 +435,7 @@ def test_stats_without_accepted_events_are_not_made_up(sync, caplog, resolution)
 
 
 def test_hours_that_glitchtip_leaves_out_count_nothing(sync, glitchtip):
-    """Every interval of the window has its count."""
+    """Intervals that GlitchTip leaves out have a count of 0."""
     body = {
         "intervals": ["2026-11-19T05:00:00+00:00"],
         "groups": [{"series": {"sum(quantity)": [7]}}],
