@@ -6,7 +6,7 @@ from tests.streams import JURISDICTION, STERNWARTE, at, told
 
 
 def test_teams_are_chosen_by_name_with_all_below_them(sync, sentry):
-    """A team that is not named is not asked for its projects."""
+    """Only the projects of the named teams are requested."""
     output = sync("organization_teams", "team_projects", teams=["ancient-*"])
 
     asked = {request.path for request in sentry.requests if "teams/" in request.path}
@@ -21,7 +21,7 @@ def test_teams_are_chosen_by_name_with_all_below_them(sync, sentry):
 
 
 def test_teams_do_not_choose_projects(sync, sentry):
-    """The setting is for teams and what is below them."""
+    """The setting `teams` filters teams and their child streams only."""
     output = sync("organization_projects", teams=["night-shift"])
 
     keys = set(output.keys("organization_projects"))
@@ -29,7 +29,7 @@ def test_teams_do_not_choose_projects(sync, sentry):
 
 
 def test_an_unknown_team_is_named_before_anything_is_read(sync, caplog):
-    """A slip in the settings is told at once."""
+    """An unknown team is reported before any record is read."""
     output = sync("organization_teams", teams=["night-shift", "day-shift"])
 
     assert (output.code, output.records("organization_teams")) == (1, [])
@@ -37,12 +37,12 @@ def test_an_unknown_team_is_named_before_anything_is_read(sync, caplog):
 
 
 def test_an_unknown_team_is_no_matter_of_streams_without_teams(sync):
-    """A setting is checked only by the streams that it is for."""
+    """A setting is checked only if a selected stream uses it."""
     assert sync("organization_projects", teams=["day-shift"]).code == 0
 
 
 def test_a_project_of_two_teams_is_read_for_both(sync, sentry):
-    """Its key names the team."""
+    """A project of two teams has two records, since the team is part of the key."""
     rows = sync("team_projects").records("team_projects")
     teams = {row["team_id"] for row in rows if row["slug"] == "pump-station"}
 
@@ -50,7 +50,7 @@ def test_a_project_of_two_teams_is_read_for_both(sync, sentry):
 
 
 def test_a_team_that_is_gone_is_skipped_and_listed(sync, sentry, caplog):
-    """A team can be deleted while the run goes on."""
+    """A team that is deleted during the run is skipped and listed."""
     sentry.fault(404, times=None, when=at("teams/.*/night-shift/projects/"))
     output = sync("team_projects")
 
