@@ -83,7 +83,7 @@ class Server:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The same as settings of the tap, without the token."""
+        """The equivalent settings of the tap, without the token."""
         settings: dict[str, Any] = {"api_url": self.url, "end_date": text(self.end)}
         if self.organizations:
             settings["organizations"] = list(self.organizations)
@@ -100,7 +100,7 @@ class Server:
 
 
 class LacksError(Exception):
-    """The server does not have a list."""
+    """The server does not have the requested list."""
 
 
 class Crawler:
