@@ -1,7 +1,7 @@
 """Sentry into PostgreSQL with Dagster: one partition of an asset for each shard.
 
-A shard is an organization, or some projects of one, with its own state file: it is
-loaded, retried and filled anew by itself. docs/scaling.md says how to cut shards, and
+A shard is an organization, or some projects of one, with its own state file. It is
+loaded, retried and backfilled on its own. docs/scaling.md says how to cut shards, and
 what the variables of the environment are.
 """
 
@@ -31,7 +31,7 @@ TARGET = os.environ.get("TARGET_POSTGRES", "target-postgres")
     ),
 )
 def sentry(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-    """The tables of Sentry, as far as one shard fills them."""
+    """The tables of Sentry, with the rows of one shard."""
     folder = load(context.partition_key)
     return dg.MaterializeResult(metadata={"folder": dg.MetadataValue.path(folder)})
 
@@ -49,18 +49,18 @@ definitions = dg.Definitions(assets=[sentry], jobs=[load_shard], schedules=[hour
 
 
 def load(name: str) -> Path:
-    """Run `tap-sentry | target-postgres` for one shard, from its state on.
+    """Run `tap-sentry | target-postgres` for one shard, starting from its state.
 
-    Gives the folder with its state and logs.
+    Returns the folder with its state and logs.
 
     Raises:
-        Failure: If one of them ends with another code than 0.
+        Failure: If one of them ends with a code other than 0.
     """
     shard = dict(SHARDS[name])
     streams = shard.pop("streams", None)
     folder = STATES / name
     folder.mkdir(parents=True, exist_ok=True)
-    # The token, and all that shards have in common, is in the environment.
+    # The token, and all settings that shards share, are in the environment.
     config = written(folder / "config.json", shard)
     command = [TAP, "--config", str(config), "--config", "ENV"]
     if streams is not None:
@@ -83,10 +83,10 @@ def load(name: str) -> Path:
     ):
         assert tap.stdout is not None
         assert target.stdout is not None
-        # Else the tap would not notice when the target ends.
+        # Otherwise the tap would not notice that the target has ended.
         tap.stdout.close()
         for line in target.stdout:
-            # What the target passes on is in the database, also if it fails later.
+            # A state that the target prints is in the database, even if it fails later.
             if line.endswith(b"\n"):
                 replaced(state, line)
     codes = {"tap": tap.returncode, "target": target.returncode}
@@ -97,7 +97,7 @@ def load(name: str) -> Path:
 
 
 def end_of(log: Path) -> str:
-    """Its last lines, without the figures that the SDK writes among them."""
+    """The last lines of a log, without the metrics of the SDK."""
     lines = log.read_text("utf-8", errors="replace").splitlines()
     return "\n".join([line for line in lines if " METRIC: " not in line][-10:])
 
@@ -112,13 +112,13 @@ def select(catalog: dict[str, Any], streams: list[str]) -> dict[str, Any]:
 
 
 def written(path: Path, content: object) -> Path:
-    """A file with this JSON."""
+    """Write JSON to a file, and return its path."""
     path.write_text(json.dumps(content), "utf-8")
     return path
 
 
 def replaced(path: Path, content: bytes) -> None:
-    """Write a file so that there is never half of it."""
+    """Replace a file at once, so that it is never half written."""
     fresh = path.with_suffix(".new")
     fresh.write_bytes(content)
     fresh.replace(path)
