@@ -1,14 +1,14 @@
-# Everything a developer runs, and CI runs the same. Needs make and Python with venv and
-# pip; the rest is installed under this folder, each kind in an environment of its own:
+# All commands of a developer; CI runs the same ones. They need make and Python with venv
+# and pip; everything else is installed under this folder, in these environments:
 #
-#   .venv          the tap, its tests, linters; uv, which fills the others
-#   .venv-target   target-jsonl, whose old packages would break those of the tap
-#   .venv-postgres target-postgres, which would bring its own version of the SDK
+#   .venv          the tap, its tests, linters; uv, which installs the others
+#   .venv-target   target-jsonl, whose old dependencies conflict with those of the tap
+#   .venv-postgres target-postgres, which installs its own version of the SDK
 #   .venv-meltano  Meltano, which in turn installs tap and target under .meltano
 #   .venv-dagster  Dagster, for the example
 #
-# Another Python: make clean; make test PYTHON=python3.13
-# What was built instead of what is here: make clean; make test PACKAGE=dist/….whl
+# To use another Python: make clean; make test PYTHON=python3.13
+# To test a built package instead: make clean; make test PACKAGE=dist/….whl
 
 PYTHON ?= python3
 PACKAGE ?= --editable .
@@ -24,7 +24,7 @@ meltano := .venv-meltano/stamp
 plugins := .meltano/stamp
 dagster := .venv-dagster/stamp
 
-# Compiled once, every start of a tap is faster; this holds for the uv of Meltano too.
+# Compiling once makes every start of a tap faster; this holds for the uv of Meltano too.
 export UV_COMPILE_BYTECODE := 1
 export UV_PYTHON_DOWNLOADS := never
 
@@ -33,10 +33,10 @@ export UV_PYTHON_DOWNLOADS := never
 .PHONY: build notes clean
 .DELETE_ON_ERROR:
 
-help: ## Say what there is
+help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
-# Meltano installs the tap from this folder, whatever else is tested.
+# Meltano installs the tap from this folder, so only tests of this folder need it.
 ifeq ($(PACKAGE),--editable .)
 test: $(plugins)
 endif
@@ -55,7 +55,7 @@ lint: $(tap) ## Check style, types and workflows
 	.venv/bin/check-jsonschema --builtin-schema vendor.compose-spec .github/glitchtip/compose.yml
 	.venv/bin/zizmor --offline --quiet .github
 
-format: $(tap) ## Rewrite the code in the one style
+format: $(tap) ## Fix and format the code
 	.venv/bin/ruff check --fix
 	.venv/bin/ruff format
 
@@ -68,7 +68,7 @@ sync: $(plugins) ## Load your Sentry into output/: TAP_SENTRY_AUTH_TOKEN=… mak
 meltano: $(tap) $(plugins) ## Test the tap as Meltano runs it
 	@.venv/bin/pytest tests/test_meltano.py
 
-dagster: $(tap) $(postgres) $(dagster) ## Test the example of Dagster
+dagster: $(tap) $(postgres) $(dagster) ## Test the Dagster example
 	@.venv/bin/pytest -m dagster tests/warehouse/test_dagster.py
 
 live: $(tap) $(target) ## Test a server: make live SENTRY_URL=… SENTRY_TOKEN=… [SENTRY_TRUTH=folder]
@@ -78,8 +78,8 @@ live: $(tap) $(target) ## Test a server: make live SENTRY_URL=… SENTRY_TOKEN=�
 bench: $(tap) ## Measure the tap against rivals: make bench [BENCH='--quick light latency']
 	@.venv/bin/python -m tests.benchmarks $(BENCH)
 
-# What `make test` tries in a short form, too.
-soak: $(tap) $(target) ## Run the tests of made-up cases at full length
+# `make test` runs these tests as well, in a short form.
+soak: $(tap) $(target) ## Run the tests with generated cases at full length
 	@SOAK=1 .venv/bin/pytest --numprocesses=auto tests/sync/test_histories.py \
 	  tests/sync/test_kills.py tests/api/test_fault_mixtures.py tests/api/test_ties.py
 	@.venv/bin/python -m tests.hot --seeds 100
@@ -91,15 +91,15 @@ faults: $(tap) ## Run the tap under hundreds of mixtures of faults: [FAULTS='--f
 hot: $(tap) ## Read hundreds of hot issues, page by page: [HOT='--seeds 1000']
 	@.venv/bin/python -m tests.hot $(HOT)
 
-snapshots: $(tap) $(postgres) ## Rewrite what tests hold: catalog, tables, recipes; review the diff
+snapshots: $(tap) $(postgres) ## Rewrite the expected catalog, tables and recipes; review the diff
 	@SNAPSHOTS=write .venv/bin/pytest --quiet tests/test_catalog.py tests/test_tables.py \
 	  tests/warehouse/test_recipes.py
 
-build: $(uv) ## Build what is released, into dist/
+build: $(uv) ## Build the packages to release, into dist/
 	rm -rf dist
 	$(uv) build --quiet
 
-notes: ## Print what the changelog says of a version: make notes VERSION=1.2.3
+notes: ## Print the changelog of a version: make notes VERSION=1.2.3
 	@awk -v heading='## [$(VERSION)]' '\
 	  /^## / { printing = index($$0, heading) == 1; found += printing; next } \
 	  /^\[.*\]: / { next } \
@@ -133,7 +133,7 @@ $(meltano): Makefile | $(uv)
 	$(uv) pip install --quiet --python .venv-meltano '$(MELTANO)'
 	@touch $@
 
-# Again whenever what the tap depends on may have changed.
+# Installed again whenever the dependencies of the tap may have changed.
 $(plugins): meltano.yml pyproject.toml $(meltano)
 	.venv-meltano/bin/meltano --log-level warning install
 	@touch $@
