@@ -1,9 +1,9 @@
-"""A small Sentry, at least as strict as the real one.
+"""A simulated Sentry server, at least as strict as the real one.
 
-`SentrySimulator` has one set of answers and two doors: `patched()` for the `requests`
-of this process and `served()` for a socket on 127.0.0.1. It can be four servers:
-sentry.io of today, a self-hosted Sentry 9.1.2, one of 2024, and GlitchTip. What is not
-simulated is refused, so that no test passes by accident.
+`SentrySimulator` gives the same answers in two ways: `patched()` intercepts the
+`requests` calls of this process, and `served()` listens on 127.0.0.1. It simulates four
+servers: today's sentry.io, a self-hosted Sentry 9.1.2, a self-hosted Sentry of 2024,
+and GlitchTip. Whatever is not simulated is refused, so that no test passes by accident.
 
     python -m tests.sentry --flavour saas --size demo
 """
