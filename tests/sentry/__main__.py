@@ -21,7 +21,7 @@ SIZES: dict[str, dict[str, Any]] = {
 
 
 def main() -> None:
-    """Serve until killed."""
+    """Serve a simulated Sentry until the process is killed."""
     parser = argparse.ArgumentParser(prog="python -m tests.sentry")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--flavour", choices=FLAVOURS, default="saas")
