@@ -1,4 +1,4 @@
-"""A small Sentry, at least as strict as the real one."""
+"""The simulated Sentry server."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import responses
 
-from tests.sentry import (  # noqa: F401 - they declare the endpoints
+from tests.sentry import (  # noqa: F401 - importing them declares the endpoints
     access,
     events,
     faults,
@@ -46,17 +46,17 @@ if TYPE_CHECKING:
 
 
 class SentrySimulator(World):
-    """A Sentry server that can be asked, served, changed and broken."""
+    """A simulated Sentry server that tests can query, change and break."""
 
     def answer(self, method: str, url: str, headers: Mapping[str, str]) -> Answer:
-        """Answer one request, whatever it came through."""
+        """Answer one request of either kind, intercepted or from a socket."""
         call = self.begin(method, url, headers)
         try:
             with self.lock:
                 answer = self.respond(call)
                 call.request.status = answer.status
                 self.refused += answer.status == 429
-            # Sentry counts a request as it comes, and then takes its time.
+            # Sentry counts a request when it arrives, so the delay comes after that.
             if self.latency:
                 time.sleep(self.latency)
         finally:
@@ -75,13 +75,13 @@ class SentrySimulator(World):
 
     @contextmanager
     def patched(self) -> Iterator[SentrySimulator]:
-        """Answer what this process asks with `requests`."""
+        """Intercept the `requests` calls of this process and answer them."""
         with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
 
             def callback(
                 request: requests.PreparedRequest,
             ) -> tuple[int, dict[str, str], bytes | io.BufferedReader]:
-                mock.calls.reset()  # they would keep every body
+                mock.calls.reset()  # the recorded calls would keep every body
                 answer = self.answer(
                     str(request.method), str(request.url), dict(request.headers)
                 )
@@ -94,7 +94,7 @@ class SentrySimulator(World):
 
     @contextmanager
     def served(self, port: int = 0) -> Iterator[SentrySimulator]:
-        """Answer on a socket; `url` is where."""
+        """Serve on 127.0.0.1 and set `url` to the address."""
         server = Server(self, port)
         thread = threading.Thread(
             target=server.serve_forever, args=(0.01,), daemon=True
@@ -113,7 +113,7 @@ class SentrySimulator(World):
             self.is_served = False
 
     def asked(self, path: str = "") -> list[dict[str, str | list[str]]]:
-        """Give the query parameters of the requests whose path starts so (a regex)."""
+        """Return the query parameters of requests whose path starts with a regex."""
         path = path.removeprefix("/").removeprefix("api/0/")
         return [
             {
@@ -133,12 +133,13 @@ class SentrySimulator(World):
         after: int = 0,
         **details: Any,
     ) -> None:
-        """Let `times` requests fail (None: all), after so many others.
+        """Make `times` requests (None: all) fail, after skipping the first `after`.
 
-        A status takes `body` (JSON), `html`, `headers`; 429 also `reset` (seconds from
-        now), `reset_at`, `retry_after`, `concurrent`; 302 `location`; 404 `empty`;
-        410 `replacement`. `reset` takes `where` (`before` or `middle`), `hang`
-        `seconds`, `slow_large` `rows` and `seconds` (else: 504), `not_a_list` `body`.
+        The details of a status are `body` (JSON), `html` and `headers`; of 429 also
+        `reset` (seconds from now), `reset_at`, `retry_after` and `concurrent`; of 302
+        `location`; of 404 `empty`; of 410 `replacement`. The details of `reset` are
+        `where` (`before` or `middle`); of `hang` `where` and `seconds`; of `slow_large`
+        `rows` and `seconds` (504 without it); of `not_a_list` `body`.
         """
         if isinstance(kind, str) and kind not in FAULTS:
             raise ValueError(kind)
@@ -148,7 +149,7 @@ class SentrySimulator(World):
     def take_fault(
         self, request: Request | None, kinds: set[str] | None = None
     ) -> Fault | None:
-        """Take the next fault that is due; `slow_large` and `refuse` only by name."""
+        """Take the next due fault; some kinds are taken only if `kinds` names them."""
         for fault in self.faults:
             if kinds is None:
                 late = fault.kind == "slow_large"
@@ -175,7 +176,7 @@ class SentrySimulator(World):
         return None
 
     def refuses_connection(self) -> bool:
-        """Tell whether a connection is to be closed before it is read."""
+        """Return whether a new connection is to be closed before it is read."""
         with self.lock:
             return self.take_fault(None, {"refuse"}) is not None
 
@@ -186,12 +187,12 @@ class SentrySimulator(World):
         end: datetime | None = None,
         **counts: Any,
     ) -> set[Key]:
-        """Give the primary keys that a stream must have, as its keys are ordered.
+        """Return the primary keys that a stream must have, in `key_properties` order.
 
-        Bounds select events, feedback and counts by their date and issues by the dates
-        of their events (where a server has no window for issues: by `firstSeen` and
-        `lastSeen`). Counts take `stats` and `resolution`; their timestamps read
-        `2026-11-01T00:00:00Z`.
+        The bounds select events, feedback and counts by their date, and issues by the
+        dates of their events (on servers that have no window for issues, by `firstSeen`
+        and `lastSeen`). Counts take `stats` and `resolution`; their timestamps have the
+        form `2026-11-01T00:00:00Z`.
         """
         return {key for key, _ in truth.true_rows(self, stream, start, end, **counts)}
 
@@ -202,7 +203,7 @@ class SentrySimulator(World):
         end: datetime | None = None,
         **counts: Any,
     ) -> dict[Key, Record]:
-        """Give the same with the records that the server has, all in full."""
+        """Return the full records of a stream by the keys that `truth` returns."""
         rows = truth.true_rows(self, stream, start, end, **counts)
         return {key: record() for key, record in rows}
 
