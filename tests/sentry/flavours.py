@@ -19,14 +19,14 @@ class Flavour:
     issue_query: str = "is:unresolved"
     numeric_ids: bool = True
     refuses_unknown: bool = False
-    #: Rows of a page of full events.
+    #: The maximum number of rows in a page of full events.
     full_rows: int = 100
-    #: Whether event bodies are always full, and how they are written then.
+    #: The form of events on servers that always send them in full, or "".
     body: str = ""
     #: Whether the lists of a project's and of an issue's events honour dates.
     event_dates: bool = True
     issue_event_dates: bool = True
-    #: Whether cursors of events hold a time, and not a number of rows.
+    #: Whether event cursors hold a time instead of a number of rows.
     value_cursors: bool = False
     #: The status for bad parameters and for bad cursors.
     bad_parameter: int = 400
@@ -36,7 +36,7 @@ class Flavour:
     old_records: bool = False
     glitchtip: bool = False
     closes_silently: bool = False
-    #: What stands at the place of endpoints that this server has not.
+    #: The endpoints that this server lacks, with the kind of answer it gives.
     missing: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -93,7 +93,7 @@ FLAVOURS = {
     )
 }
 
-#: The columns that Sentry 9.1.2 and GlitchTip have of today's records.
+#: The columns of today's records that Sentry 9.1.2 and GlitchTip also send.
 OLD_COLUMNS = {
     "organization": "id slug status name dateCreated isEarlyAdopter require2FA avatar",
     "repository": (
