@@ -1,4 +1,4 @@
-"""A server: its settings, what it holds, and how that changes."""
+"""The state of a simulated server, and the methods that change it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 class World:
-    """A Sentry server that can be changed and broken."""
+    """The settings, the data and the faults of a simulated server."""
 
     def __init__(  # noqa: PLR0913, each is independent and has a default
         self,
@@ -47,7 +47,7 @@ class World:
         is_compressing: bool = False,
         refusal: tuple[timedelta, int] | None = None,
     ) -> None:
-        #: Tells the time of the server; a test may replace it.
+        #: Returns the server's time; a test may replace it.
         self.clock = clock or (lambda: datetime.now(UTC))
         now = self.clock()
         self.organizations = list(demo(now) if organizations is None else organizations)
@@ -56,17 +56,17 @@ class World:
         self.page_size = page_size
         self.tokens = dict({TOKEN: Token()} if tokens is None else tokens)
         self.rate_limits = dict(rate_limits or {})
-        #: Seconds that every answer takes.
+        #: The delay of every answer, in seconds.
         self.latency = latency
-        #: The server that `Link` headers name, if not this one.
+        #: The base URL in `Link` headers, if it is not `url`.
         self.link_base = link_base
         self.is_compressing = is_compressing
-        #: How old the start of a window may be, and the status where it is older.
+        #: The maximum age of a window's start, and the status if it is older.
         self.refusal = refusal
-        #: Paths below which windows are refused; "" is all of them.
+        #: The prefix of the paths that `refusal` applies to; "" is all of them.
         self.refusing = ""
         self.requests: list[Request] = []
-        #: Requests per path template, and how many of each were under way at most.
+        #: Requests per path template, and the most of each at the same time.
         self.counts: Counter[str] = Counter()
         self.concurrency: Counter[str] = Counter()
         #: How many requests were answered with 429.
@@ -82,11 +82,11 @@ class World:
         self.lists: dict[object, Any] = {}
         self.is_served = False
         self.lock = threading.RLock()
-        #: Decides how the events of an issue are ordered within a second: another way
-        #: at every request; None: by their ids.
+        #: The seed for the order of an issue's events within a second, which differs
+        #: with every request; None orders them by id.
         self.order: int | None = 0
         self.answered: Counter[str] = Counter()
-        #: Ids of issues that have events and stand on no page of a list yet.
+        #: Ids of issues that have events but are not in the issue list yet.
         self.unlisted: set[str] = set()
         self.builder = Builder(now, seed=2)
         self.builder.ids = itertools.count(9_000_000)
@@ -137,7 +137,7 @@ class World:
         received: datetime | None = None,
         **columns: Any,
     ) -> Event:
-        """Let something happen, by default just now."""
+        """Add an event, by default at the current time."""
         with self.changing():
             now = self.clock()
             owner = self.project(project)
@@ -153,7 +153,7 @@ class World:
             return event
 
     def add_issue(self, project: str, title: str, **columns: Any) -> Issue:
-        """Add an issue, which has no events yet."""
+        """Add an issue without events."""
         with self.changing():
             return self.builder.issue(self.project(project), title, **columns)
 
@@ -163,14 +163,14 @@ class World:
             issue.status = status
 
     def rename_project(self, project: str, slug: str) -> None:
-        """Give a project another slug; the old one redirects."""
+        """Change the slug of a project; the old slug redirects to the new one."""
         with self.changing():
             renamed = self.project(project)
             self.moved[renamed.organization.slug, renamed.slug] = renamed
             renamed.slug = slug
 
     def delete_project(self, project: str) -> None:
-        """Delete a project with all that it holds."""
+        """Delete a project and everything in it."""
         with self.changing():
             deleted = self.project(project)
             deleted.organization.projects.remove(deleted)
@@ -178,7 +178,7 @@ class World:
                 team.projects.remove(deleted)
 
     def forbid(self, name: str) -> None:
-        """Refuse whatever is below a project or an organization."""
+        """Deny access to a project or an organization and everything below it."""
         with self.changing():
             try:
                 self.organization(name).forbidden = True
@@ -186,7 +186,7 @@ class World:
                 self.project(name).forbidden = True
 
     def remembered(self, key: object, build: Callable[[], T]) -> T:
-        """Build something once, until the data change."""
+        """Return a cached value; it is built again after the data change."""
         if key not in self.lists:
             if len(self.lists) > 200:
                 self.lists.clear()
@@ -195,7 +195,7 @@ class World:
         return found
 
     def kept(self, start: datetime | None) -> datetime | None:
-        """Give the later of a bound and of what is still kept."""
+        """Return the later of `start` and the oldest date that is still kept."""
         if not self.flavour.retention:
             return start
         oldest = self.clock() - self.flavour.retention
