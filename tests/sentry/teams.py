@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def detailed(call: Call, team: Team) -> Record:
-    """Describe a team, with its projects unless that is not wanted."""
+    """Return the record of a team, with its projects unless `detailed=0`."""
     record = team.record()
     if call.one("detailed", "1") != "0":
         projects = [project.row() for project in team.projects]
