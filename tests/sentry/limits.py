@@ -18,7 +18,7 @@ def bucket_of(sentry: World, request: Request) -> tuple[str, str]:
 
 
 def metered(sentry: World, request: Request) -> dict[str, str]:
-    """Count a request against its limit and tell what is left."""
+    """Count a request against its rate limit and return the headers for it."""
     bucket = bucket_of(sentry, request)
     limit = sentry.rate_limits.get(bucket[0])
     if not limit:
@@ -56,7 +56,7 @@ def metered(sentry: World, request: Request) -> dict[str, str]:
 def limit_headers(
     limit: Limit, used: int, reset: float, concurrent: int
 ) -> dict[str, str]:
-    """Tell a rate limit as sentry.io does."""
+    """Return the rate-limit headers that sentry.io sends."""
     prefix = "X-Sentry-Rate-Limit-"
     return {
         f"{prefix}Limit": str(limit.limit),
