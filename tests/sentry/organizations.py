@@ -29,12 +29,12 @@ def root(_: World, call: Call) -> Answer:
 
 
 def readable(sentry: World, call: Call) -> list[Organization]:
-    """Give the organizations that a token can read."""
+    """Return the organizations that the token can read."""
     return [row for row in sentry.organizations if is_allowed(call, row)]
 
 
 def listed(sentry: World, call: Call) -> list[Organization]:
-    """Give those that it lists, too."""
+    """Return the organizations that the token can list."""
     return readable(sentry, call) if call.token.lists_organizations else []
 
 
@@ -58,7 +58,7 @@ def organization(sentry: World, call: Call) -> Answer:
 
 
 def chosen_repositories(_: World, call: Call) -> list[Repository]:
-    """Give the repositories of a status, with a query in their names."""
+    """Return the repositories with a status whose names contain the query."""
     status, query = call.one("status", "active"), call.one("query").lower()
     if status not in {"", "active", "deleted", "unmigratable"}:
         raise refuse(400, "Invalid status")
