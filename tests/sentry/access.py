@@ -1,4 +1,4 @@
-"""Who may read what, and what stands in a path."""
+"""Authentication, permissions and the objects named in a path."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def authenticated(sentry: World, request: Request) -> Token:
 
 
 def permitted(sentry: World, call: Call, found: Endpoint) -> None:
-    """Check method, scopes, the things named in the path, and the parameters."""
+    """Check the method, the scopes, the objects in the path and the parameters."""
     if call.request.method == "HEAD":
         raise refuse(403, FORBIDDEN)
     if call.request.method != "GET":
@@ -113,7 +113,7 @@ def is_allowed(call: Call, organization: Organization) -> bool:
 
 
 def unknown(sentry: World, call: Call) -> RefusalError:
-    """Refuse what is not there; GlitchTip has empty lists for it."""
+    """Return the answer for a missing object: a 404, or GlitchTip's empty list."""
     if sentry.flavour.glitchtip and call.request.template != "organizations/{org}/":
         return RefusalError(reply([]))
     return refuse(404, "The requested resource does not exist")
