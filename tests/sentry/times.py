@@ -1,4 +1,4 @@
-"""Dates and windows, as Sentry reads them."""
+"""Dates and windows, as Sentry parses them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ HOUR, DAY = 3600, 86400
 
 
 def parse_date(text: str, *, offsets: bool = True) -> datetime:
-    """Read a date as Sentry does: ISO 8601, or seconds since 1970."""
+    """Parse a date as Sentry does: ISO 8601, or seconds since 1970."""
     if re.fullmatch(r"\d+(\.\d+)?", text):
         return datetime.fromtimestamp(float(text), UTC)
     moment = datetime.fromisoformat(text)
@@ -23,7 +23,7 @@ def parse_date(text: str, *, offsets: bool = True) -> datetime:
 
 
 def parse_period(text: str) -> timedelta:
-    """Read a period such as `14d`."""
+    """Parse a period such as `14d`."""
     if not (match := re.fullmatch(r"(\d+)([smhdw])", text)):
         raise ValueError(text)
     units = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -31,18 +31,18 @@ def parse_period(text: str) -> timedelta:
 
 
 def milliseconds(moment: datetime) -> int:
-    """Give the time as cursors hold it."""
+    """Return the milliseconds since 1970, as cursors hold them."""
     return math.ceil(moment.timestamp() * 1000)
 
 
 def floored(moment: datetime, seconds: int) -> int:
-    """Give the start of the interval of a time."""
+    """Return the start of the interval that contains a time."""
     return int(moment.timestamp()) // seconds * seconds
 
 
 @dataclass(frozen=True)
 class Window:
-    """Half-open bounds of time; `outside` if nothing of it is kept any more."""
+    """A half-open period; `outside` if it ends before what is still kept."""
 
     start: datetime | None
     end: datetime | None
