@@ -82,7 +82,7 @@ def team_stats(sentry: World, call: Call) -> Answer:
 def series_of(
     sentry: World, call: Call, projects: list[Project], stat: str
 ) -> list[Any]:
-    """Count per interval, as the old endpoints do."""
+    """Return the counts per interval, as the old endpoints do."""
     old = sentry.flavour.old_stats
     now = sentry.clock()
     try:
@@ -158,7 +158,7 @@ def stats_v2(sentry: World, call: Call) -> Answer:
 
 
 def ungrouped(sentry: World, call: Call) -> Answer:
-    """Count accepted events as GlitchTip does: only the first hour of a day."""
+    """Count accepted events as GlitchTip does: only an interval's first hour."""
     for name in ("category", "start", "end"):
         if not call.one(name):
             found = {"type": "missing", "loc": ["query", name]}
@@ -193,7 +193,7 @@ def check_choices(name: str, values: Iterable[str], known: set[str]) -> None:
 
 
 def buckets_of(sentry: World, call: Call) -> range:
-    """Give the starts of the intervals that are asked for."""
+    """Return the starts of the requested intervals."""
     try:
         step = int(parse_period(call.one("interval", "1h")).total_seconds())
     except ValueError:
@@ -218,7 +218,7 @@ def buckets_of(sentry: World, call: Call) -> range:
 def outcomes(
     call: Call, groups: list[str], projects: list[Project], buckets: range
 ) -> dict[tuple[tuple[str, str | int], ...], Counter[int]]:
-    """Count what came of events; rows beyond 10,000 are missing without a word."""
+    """Count events by outcome; rows beyond 10,000 are silently left out."""
     filters = {name: call.all(name) for name in ("category", "outcome", "reason")}
     counted: dict[tuple[tuple[str, str | int], ...], Counter[int]] = {}
     rows = 0
@@ -254,7 +254,7 @@ def count_errors(
     *,
     by_event: bool = True,
 ) -> int:
-    """Count the errors of `[start, stop)` as one of the four old stats does."""
+    """Count the errors in `[start, stop)` for one of the four old stats."""
     if stat == "generated" and by_event:
         low, high = (datetime.fromtimestamp(at, UTC) for at in (start, stop))
         return sum(len(project.events.newest(low, high)) for project in projects)
