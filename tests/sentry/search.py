@@ -21,7 +21,7 @@ TERM = re.compile(r'(!?)([\w.]+):(\[[^\]]*\]|"[^"]*"|\S+)|("[^"]*"|\S+)')
 
 
 def searched(query: str) -> Callable[[Issue, datetime], bool]:
-    """Read the part of Sentry's issue search that is simulated; the rest is a 400."""
+    """Parse an issue search; terms that are not simulated are refused with 400."""
     terms: list[Callable[[Issue, datetime], bool]] = []
     for negated, name, value, text in TERM.findall(query):
         if text:
@@ -35,14 +35,14 @@ def searched(query: str) -> Callable[[Issue, datetime], bool]:
 
 
 def titled(wanted: str) -> Callable[[Issue, datetime], bool]:
-    """Look for a text in the title of an issue."""
+    """Match issues whose title contains a text."""
     return lambda issue, _: wanted in issue.title.lower()
 
 
 def matched(
     name: str, values: set[str], *, negated: bool
 ) -> Callable[[Issue, datetime], bool]:
-    """Compare one property of an issue."""
+    """Match issues by one property."""
     known: dict[str, Callable[[Issue], str]] = {
         "is": lambda issue: issue.status,
         "issue.category": lambda issue: issue.category,
@@ -61,7 +61,7 @@ def matched(
 
 
 def compared(name: str, value: str) -> Callable[[Issue, datetime], bool]:
-    """Compare when an issue was seen."""
+    """Match issues by the date they were first or last seen."""
     match = re.fullmatch(r"(>=|<=|>|<)(.+)", value)
     try:
         bound = parse_date(match[2] if match else "")
