@@ -1,4 +1,4 @@
-"""What goes wrong when a test wants it to."""
+"""The faults that a test can inject."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FAULTS = {
 
 
 def failure_answer(sentry: World, call: Call, fault: Fault) -> Answer | None:
-    """Answer in place of the endpoint, if the fault is of that sort."""
+    """Return the answer that replaces the endpoint's, if the fault has one."""
     details = fault.details
     where = details.get("where", "before")
     headers = dict(details.get("headers", {}))
@@ -49,7 +49,7 @@ def failure_answer(sentry: World, call: Call, fault: Fault) -> Answer | None:
 def status_answer(
     sentry: World, status: int, call: Call, details: Mapping[str, Any]
 ) -> Answer:
-    """Answer with a status as Sentry, or the proxy before it, would."""
+    """Return what Sentry, or a proxy in front of it, answers with a status."""
     timeout = {"code": "request-timeout", "message": "Proxied request timed out"}
     bodies: dict[int, object] = {
         302: {},
@@ -79,7 +79,7 @@ def status_answer(
 
 
 def too_many(sentry: World, details: Mapping[str, Any]) -> Answer:
-    """Refuse as the middleware does: JSON that calls itself HTML."""
+    """Return a 429 as the middleware does: JSON with the content type of HTML."""
     now = sentry.clock().timestamp()
     text = "You are attempting to use this endpoint too frequently. Limit is 40"
     headers: dict[str, str] = {}
@@ -95,7 +95,7 @@ def too_many(sentry: World, details: Mapping[str, Any]) -> Answer:
 
 
 def spoiled(answer: Answer, fault: Fault) -> Answer:
-    """Let a fault happen to a good answer."""
+    """Apply a fault to a good answer."""
     if fault.kind == "truncated":
         return replace(answer, body=answer.body[: len(answer.body) * 2 // 3])
     if fault.kind == "short":
