@@ -28,7 +28,7 @@ T = TypeVar("T")
 def window_of(
     sentry: World, call: Call, default: timedelta | None = None, *, clamped: bool = True
 ) -> Window:
-    """Read `start` and `end`, or `statsPeriod`, which goes before them."""
+    """Parse `start` and `end`, or `statsPeriod`, which takes precedence."""
     now = sentry.clock()
     start, end = call.one("start"), call.one("end")
     low: datetime | None = None
@@ -58,7 +58,7 @@ def window_of(
 
 
 def check_age(sentry: World, call: Call, start: datetime | None) -> None:
-    """Refuse a window that begins before what is kept, if the server does so."""
+    """Refuse a window that starts too early, if the server has a `refusal`."""
     is_asked = start and call.one("start")
     is_here = call.request.path.startswith(sentry.refusing)
     if not (sentry.refusal and is_asked and is_here):
@@ -72,7 +72,7 @@ def check_age(sentry: World, call: Call, start: datetime | None) -> None:
 
 
 def page_limit(sentry: World, call: Call, parameter: str, *, full: bool = False) -> int:
-    """Read how many rows a page may have."""
+    """Return the maximum number of rows in a page."""
     tip = sentry.flavour.glitchtip
     parameter = "limit" if tip else parameter
     text = call.one(parameter) or ("50" if tip else "100")
@@ -100,7 +100,7 @@ def one_page(  # noqa: PLR0913, PLR0917 - each is independent
     slicer: Callable[[str | None, int], Slice],
     limit: int,
 ) -> Answer:
-    """Answer with one page of a list; rows written as nothing are left out."""
+    """Return one page of a list; rows that are written as b"" are left out."""
     cursor = call.one("cursor") or None
     try:
         if sentry.flavour.glitchtip:
@@ -142,7 +142,7 @@ def link_header(sentry: World, call: Call, part: Slice) -> str:
             link += f'results="{str(results).lower()}"; cursor="{cursor}"'
         links.append(link)
     joined = ", ".join(links)
-    return f"{{'{joined}'}}" if tip else joined  # GlitchTip prints a set
+    return f"{{'{joined}'}}" if tip else joined  # GlitchTip sends a printed set
 
 
 def pages(  # noqa: PLR0913 - likewise
@@ -154,7 +154,7 @@ def pages(  # noqa: PLR0913 - likewise
     full: bool = False,
     slicer: Callable[[str | None, int, int], Slice] = by_page,
 ) -> Answer:
-    """Answer with a page of a list that counts pages or rows."""
+    """Return a page of a list whose cursors count pages or rows."""
     limit = page_limit(sentry, call, "per_page", full=full)
     total = len(rows)
     return one_page(
@@ -176,7 +176,7 @@ def values(  # noqa: PLR0913 - likewise
     *,
     parameter: str = "per_page",
 ) -> Answer:
-    """Answer with a page of a list whose cursors hold dates, newest first."""
+    """Return a page of a list, newest first, whose cursors hold dates."""
 
     def slicer(cursor: str | None, limit: int) -> Slice:
         return by_value(cursor, limit, rows, lambda row: milliseconds(when(row)))
@@ -187,7 +187,7 @@ def values(  # noqa: PLR0913 - likewise
 
 
 def shaped(sentry: World, kind: str, record: Record) -> Record:
-    """Leave out the columns that an old server has not."""
+    """Remove the columns that an old server does not have."""
     if not sentry.flavour.old_records:
         return record
     columns = OLD_COLUMNS[kind].split()
