@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Slice:
-    """Where a page starts and stops, and the cursors around it."""
+    """The bounds of a page, and its cursors."""
 
     start: int
     stop: int
@@ -33,7 +33,7 @@ class Slice:
 
 
 def parse_cursor(text: str) -> tuple[float, int]:
-    """Read `value:offset:is_prev`; going backwards is not simulated."""
+    """Parse `value:offset:is_prev`; paging backwards is not simulated."""
     value, offset, backwards = text.split(":")
     if int(backwards):
         raise ValueError(text)
@@ -75,7 +75,7 @@ def by_row(text: str | None, limit: int, total: int) -> Slice:
 
 
 class BySecond(Sequence[T]):
-    """A list ordered by whole seconds, newest first, and within them by a key."""
+    """A list ordered by whole seconds, newest first, and by a key within each."""
 
     def __init__(
         self,
@@ -138,7 +138,7 @@ def by_value(
 
 
 def by_token(text: str | None, limit: int, total: int) -> Slice:
-    """Page as GlitchTip, with cursors in base64 (that may end in `=`)."""
+    """Page as GlitchTip, with cursors in base64, which may end in `=`."""
 
     def token(offset: int) -> str:
         return base64.b64encode(json.dumps({"o": offset}).encode()).decode()
@@ -156,7 +156,7 @@ def by_token(text: str | None, limit: int, total: int) -> Slice:
 
 
 def again(cursor: str) -> str:
-    """Write the same place with another cursor."""
+    """Return a different cursor for the same position."""
     if ":" not in cursor:
         place = json.loads(base64.b64decode(cursor))
         place["n"] = place.get("n", 0) + 1
