@@ -1,4 +1,4 @@
-"""What the streams of the tap must read."""
+"""The keys and records that the streams of the tap must have."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tests.sentry.world import World
 
 
-#: The endpoints of each stream, with the primary key that `truth` gives.
+#: The endpoints of each stream.
 STREAMS = {
     "organizations": ["organizations/"],
     "organization_projects": ["organizations/{org}/projects/"],
@@ -49,7 +49,7 @@ STREAMS = {
     "issue_events": ["issues/{issue}/events/"],
     "issue_event_entries": ["issues/{issue}/events/"],
 }
-#: Those that are read whole, without dates.
+#: The streams that are read in full, without dates.
 LISTS = {name for name in STREAMS if name.startswith(("organization", "team"))}
 LISTS.add("projects")
 
@@ -170,13 +170,14 @@ def count_rows(  # noqa: PLR0913, PLR0917 - each is independent
         allowed = [row for row in organization.projects if not row.forbidden]
         owners = [((project.id,), [project]) for project in allowed]
     if "organizations/{org}/stats_v2/" in sentry.flavour.missing:
-        # What the old endpoints can count: teams only this, organizations all else.
+        # The old endpoints count only `generated` for teams, and for organizations
+        # all but that.
         if stream == "team_event_counts":
             stats = ["generated"]
         elif stream == "organization_event_counts":
             stats = [stat for stat in stats if stat != "generated"]
     if sentry.flavour.glitchtip:
-        # It counts accepted events.
+        # GlitchTip counts accepted events only.
         stats = [stat for stat in stats if "accepted" in STATS[stat]]
     by_event = stream.startswith("project") or sentry.flavour.old_stats
     for ids, projects in owners:
