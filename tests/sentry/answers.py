@@ -1,4 +1,4 @@
-"""What the server says."""
+"""The answers of the simulated server."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ WEB_PAGE = b"<!doctype html><html><head><title>Not a Sentry API</title></head></
 
 @dataclass(frozen=True)
 class Answer:
-    """What the server says, and what happens to it on the way."""
+    """An answer of the server, and what goes wrong while it is sent."""
 
     status: int
     headers: dict[str, str]
     body: bytes
-    #: `refuse`, `reset`, `reset_body`, `hang` or `silent_close`.
+    #: `refuse`, `reset`, `reset_body`, `hang`, `hang_body` or `silent_close`.
     mishap: str = ""
     seconds: float = 0
 
 
 class RefusalError(Exception):
-    """An answer that is not the one that was asked for."""
+    """Raised to send another answer than the requested one."""
 
     def __init__(self, answer: Answer) -> None:
         super().__init__(answer.status)
@@ -31,7 +31,7 @@ class RefusalError(Exception):
 
 
 def written(value: object) -> bytes:
-    """Write JSON in UTF-8, or in ASCII where that cannot be (lone surrogates)."""
+    """Encode JSON as UTF-8, or as ASCII if it contains lone surrogates."""
     try:
         return json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
@@ -39,23 +39,23 @@ def written(value: object) -> bytes:
 
 
 def reply(value: object, status: int = 200, **headers: str) -> Answer:
-    """Answer with JSON."""
+    """Return an answer with JSON."""
     return Answer(
         status, {"Content-Type": "application/json"} | headers, written(value)
     )
 
 
 def web_page(status: int, body: bytes = WEB_PAGE, **headers: str) -> Answer:
-    """Answer with HTML, or with nothing that calls itself HTML."""
+    """Return an answer with the content type of HTML, whatever its body."""
     return Answer(status, {"Content-Type": "text/html; charset=utf-8"} | headers, body)
 
 
 def refuse(status: int, detail: object) -> RefusalError:
-    """Refuse with Sentry's usual body."""
+    """Return a refusal with Sentry's usual body."""
     return RefusalError(reply({"detail": detail}, status))
 
 
 def internal_error() -> RefusalError:
-    """Fail as Sentry does when it did not expect something."""
+    """Return the refusal that Sentry sends for an unexpected error."""
     body = {"detail": "Internal Error", "errorId": uuid.uuid4().hex}
     return RefusalError(reply(body, 500))
