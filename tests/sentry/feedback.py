@@ -40,7 +40,7 @@ def feedback(sentry: World, call: Call) -> Answer:
 
     def write(row: Feedback) -> bytes:
         if status and not (row.issue and row.issue.status == status):
-            return b""  # after paging, so pages can be short
+            return b""  # filtered after paging, so pages can be short
         issue = row.issue and shaped(sentry, "issue", row.issue.record())
         return written(row.record() | {"issue": issue})
 
