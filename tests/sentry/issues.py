@@ -38,7 +38,7 @@ T = TypeVar("T")
 
 
 def selected(sentry: World, call: Call) -> list[Project]:
-    """Give the projects that `project=` asks for; without it, the user's own."""
+    """Return the projects that `project=` selects; without it, the user's own."""
     wanted = call.all("project")
     projects = call.organization.projects
     if sentry.flavour.glitchtip:
@@ -93,7 +93,7 @@ def organization_issues(sentry: World, call: Call) -> Answer:
 def seen(
     sentry: World, projects: list[Project], query: str, window: Window, order: str
 ) -> list[tuple[int, Issue, Newest]]:
-    """Give the issues with events in a window, each with its score."""
+    """Return the issues with events in a window, ordered by their score."""
 
     def build() -> list[tuple[int, Issue, Newest]]:
         matches = searched(query)
@@ -118,7 +118,7 @@ def seen(
 def windowed(
     sentry: World, call: Call, issue: Issue, events: Newest, query: str
 ) -> Record:
-    """Describe an issue with the figures of a window."""
+    """Return the record of an issue with the figures of a window."""
     record = issue.record()
     figures = ("count", "userCount", "firstSeen", "lastSeen")
     record["lifetime"] = {name: record[name] for name in figures}
@@ -141,7 +141,7 @@ def windowed(
 
 
 def graph(sentry: World, call: Call, issue: Issue) -> Record:
-    """Draw an issue's events of the past day or fortnight."""
+    """Count the events of an issue over the past day or fortnight."""
     period = call.one("groupStatsPeriod", "24h")
     if period not in {"", "24h", "14d", "auto"}:
         raise refuse(400, "Invalid stats_period. Valid choices are '', '24h', '14d'")
@@ -171,7 +171,7 @@ def project_issues(sentry: World, call: Call) -> Answer:
 
 
 def every_issue(sentry: World, call: Call, projects: list[Project]) -> Answer:
-    """List issues as of all time, with or without events."""
+    """List issues with or without events, with their figures over all time."""
     if call.one("sort") and (sentry.flavour.glitchtip or call.one("sort") != "date"):
         raise refuse(422 if sentry.flavour.glitchtip else 400, "Invalid sort")
     query = call.one("query", sentry.flavour.issue_query)
