@@ -1,4 +1,4 @@
-"""Requests, and what they may do."""
+"""Tokens, rate limits, faults, endpoints, and the requests to them."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ Key = tuple[str | int, ...]
 
 @dataclass(frozen=True)
 class Token:
-    """What a token may do."""
+    """The permissions of a token."""
 
     scopes: frozenset[str] = SCOPES
     expired: bool = False
-    #: Slugs; without, every organization.
+    #: Slugs; None allows every organization.
     organizations: frozenset[str] | None = None
-    #: Tokens of an integration list no organizations, though they can read one.
+    #: Tokens of an integration cannot list organizations, but can read one.
     lists_organizations: bool = True
 
 
 @dataclass(frozen=True)
 class Limit:
-    """A rate limit: so many requests in a fixed window, so many at once."""
+    """A rate limit: requests in a fixed window, and concurrent requests."""
 
     limit: int = 60
     window: float = 60.0
@@ -58,7 +58,7 @@ SAAS_LIMITS = {
     "organizations/{org}/stats_v2/": Limit(20, 1),
     "*": Limit(40, 1, 25),
 }
-#: Those of a self-hosted Sentry 24.2 whose limiter is on.
+#: The limits of a self-hosted Sentry 24.2 whose rate limiter is turned on.
 LIMITS_OF_24 = {
     "projects/{org}/{project}/events/": Limit(60, 60, 1),
     "organizations/{org}/stats_v2/": Limit(20, 1),
@@ -70,19 +70,19 @@ LIMITS_OF_24 = {
 
 @dataclass
 class Request:
-    """A request as the server saw it."""
+    """A request as the server received it."""
 
     method: str
     host: str
-    #: Below `/api/0/`.
+    #: The path below `/api/0/`.
     path: str
-    #: The path with the names of its parts, or nothing if there is no such endpoint.
+    #: The path with placeholders, or "" if there is no such endpoint.
     template: str
     params: dict[str, list[str]]
     authorization: str
     user_agent: str
     time: datetime
-    #: How many requests of this template were under way, with this one.
+    #: How many requests of this template were under way, including this one.
     underway: int = 1
     status: int = 0
     #: How many rows the page had.
@@ -96,7 +96,7 @@ class Request:
 
 @dataclass
 class Fault:
-    """Something that is to go wrong."""
+    """A fault to inject, and the requests that it applies to."""
 
     kind: int | str
     times: int | None
@@ -107,7 +107,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A path, who may read it and what it can be asked."""
+    """A path template, its scopes, its parameters and the function that answers."""
 
     template: str
     pattern: re.Pattern[str]
@@ -131,9 +131,9 @@ class Call:
     issue: Issue = field(init=False)
 
     def one(self, name: str, default: str = "") -> str:
-        """Give the last value of a parameter."""
+        """Return the last value of a parameter."""
         return self.request.params.get(name, [default])[-1]
 
     def all(self, name: str) -> list[str]:
-        """Give the values of a parameter that are not empty."""
+        """Return the non-empty values of a parameter."""
         return [value for value in self.request.params.get(name, []) if value]
