@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 def chosen_projects(_: World, call: Call) -> list[Project]:
-    """Give the projects of an organization that a query names."""
+    """Return the projects of an organization that the query names."""
     wanted = set(call.one("query").split())
     return [
         row
@@ -51,7 +51,7 @@ plain_list(
 
 
 def own_projects(sentry: World, call: Call) -> list[Project]:
-    """Give the projects of the user, in all organizations."""
+    """Return the user's projects in all organizations."""
     return [
         project
         for organization in readable(sentry, call)
@@ -89,7 +89,7 @@ def project_users(sentry: World, call: Call) -> Answer:
 
 
 def users_of(sentry: World, project: Project) -> list[tuple[EventUser, datetime]]:
-    """Give the users whom errors happened to, the latest first."""
+    """Return the users with errors and the date of the latest, newest first."""
 
     def build() -> list[tuple[EventUser, datetime]]:
         latest: dict[EventUser, datetime] = {}
