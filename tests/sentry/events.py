@@ -83,7 +83,7 @@ def event_pages(
     sentry: World, call: Call, window: Window, rows: Sequence[Event], *, full: bool
 ) -> Answer:
     if window.outside:
-        raise internal_error()  # Sentry does not expect it
+        raise internal_error()  # Sentry does not handle this case
     form = sentry.flavour.body or ("full" if full else "light")
     if form == "glitchtip" and "issue" in call.parts:
         form = "snake"
@@ -99,12 +99,12 @@ def event_pages(
 
 
 def tie_break(sentry: World, call: Call) -> Callable[[Event], Any]:
-    """Order events of a second: by id in a project, anew each time in an issue."""
+    """Return the sort key within a second: by id for projects, random for issues."""
     if "issue" not in call.parts or sentry.order is None:
         return lambda event: -int(event.id, 16)
     request = call.request
     asked = f"{request.path} {sorted(request.params.items())}"
-    # An answer that goes wrong on its way does not count.
+    # Answers with an injected fault do not count.
     sentry.answered[asked] += call.fault is None
     seed = f"{sentry.order} {asked} {sentry.answered[asked]}"
     chance = random.Random(seed)  # noqa: S311 - nothing is secret here
@@ -112,7 +112,7 @@ def tie_break(sentry: World, call: Call) -> Callable[[Event], Any]:
 
 
 def write_event(sentry: World, event: Event, form: str) -> bytes:
-    """Write an event; all but its entries is kept for the next time."""
+    """Encode an event; everything but its entries is cached."""
     key = (event.number, form)
     if not (head := sentry.bodies.get(key)):
         head = sentry.bodies[key] = written(event_record(sentry, event, form))
@@ -145,5 +145,5 @@ def event_record(sentry: World, event: Event, form: str) -> Record:
 
 
 def by_receipt(events: Iterable[Event]) -> list[Event]:
-    """Sort events as GlitchTip does."""
+    """Sort events as GlitchTip does: by receipt, newest first."""
     return sorted(events, key=lambda event: event.received, reverse=True)
