@@ -1,4 +1,4 @@
-"""The paths that are answered."""
+"""The registry of simulated endpoints."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def endpoint(
     [Callable[[World, Call], Answer]],
     Callable[[World, Call], Answer],
 ]:
-    """Answer for the paths of a template."""
+    """Register the function that answers requests for a path template."""
 
     def register(
         answer: Callable[[World, Call], Answer],
@@ -63,17 +63,17 @@ def plain_list(  # noqa: PLR0913 - most have a default
     order: Callable[[T], Any] | None = None,
     date: Callable[[T], datetime] | None = None,
 ) -> None:
-    """Declare a list that is cut into pages and nothing else.
+    """Declare a list endpoint that needs nothing but paging.
 
     Args:
-        template: The path.
+        template: The path template.
         scopes: Scopes, any of which gives access.
-        parameters: The parameters that it takes.
-        kind: What old servers call a row in `OLD_COLUMNS`.
+        parameters: The query parameters that it accepts.
+        kind: The name in `OLD_COLUMNS` of the columns that old servers send.
         rows: Returns all rows for a request.
-        record: Returns a row as it is sent.
-        order: What rows are ordered by; the pages are counted.
-        date: What rows are ordered by, newest first; cursors hold it.
+        record: Returns the record that is sent for a row.
+        order: The sort key of the rows; cursors count pages.
+        date: The date that rows are sorted by, newest first; cursors hold it.
     """
 
     @endpoint(template, scopes, parameters)
