@@ -1,4 +1,4 @@
-"""The two ways to the server: the `requests` of this process, and a socket."""
+"""The two ways to reach the server: intercepted `requests` calls and a socket."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Torn(io.RawIOBase):
-    """A body whose connection is reset half-way."""
+    """A body whose connection is reset halfway."""
 
     def __init__(self, half: bytes) -> None:
         self._half = half
@@ -38,7 +38,7 @@ class Torn(io.RawIOBase):
 
 
 def delivered(answer: Answer) -> bytes | io.BufferedReader:
-    """Give the body to `requests`, or raise what the transport would have raised."""
+    """Return the body for `requests`, or raise the error of the transport."""
     if answer.mishap == "refuse":
         message = "Failed to establish a new connection: Connection refused"
         raise requests.ConnectionError(message)
@@ -54,7 +54,7 @@ def delivered(answer: Answer) -> bytes | io.BufferedReader:
 
 
 class Server(ThreadingHTTPServer):
-    """The socket of a simulator."""
+    """The HTTP server of a simulator."""
 
     daemon_threads = True
     request_queue_size = 128
@@ -76,7 +76,7 @@ class Server(ThreadingHTTPServer):
         self.close_request(request)
 
     def hang_up(self) -> None:
-        """Close what clients have left open."""
+        """Close the connections that clients have left open."""
         for connection in list(self._connections):
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
@@ -87,13 +87,13 @@ class Server(ThreadingHTTPServer):
 
 
 def linger(connection: socket.socket) -> None:
-    """Let the closing of a connection be a reset."""
+    """Make closing a connection send a reset."""
     option = struct.pack("ii", 1, 0)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, option)
 
 
 class Handler(BaseHTTPRequestHandler):
-    """One connection."""
+    """The handler of one connection."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -131,7 +131,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
         self.wfile.flush()
 
-    do_HEAD = do_POST = do_PUT = do_DELETE = do_OPTIONS = do_GET  # noqa: N815, theirs
+    do_HEAD = do_POST = do_PUT = do_DELETE = do_OPTIONS = do_GET  # noqa: N815 - named by http.server
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name
-        """Say nothing."""
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - as in the base class
+        """Log nothing."""
