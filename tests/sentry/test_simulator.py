@@ -1,4 +1,4 @@
-"""The simulator is as strict as Sentry, so that a test that passes says something."""
+"""Tests that the simulator is as strict as Sentry."""
 
 from __future__ import annotations
 
