@@ -1,8 +1,8 @@
-"""What the simulated organizations hold.
+"""The data of the simulated organizations.
 
-`demo` is small and believable, with the names of Sentry's documentation and one of each
-oddity seen on real servers; `generated` is as large as asked for. Both are the same
-whenever they are built from the same arguments.
+`demo` is small and realistic, with the names of Sentry's documentation and one of each
+oddity seen on real servers; `generated` has any size. The same arguments always build
+the same data.
 """
 
 from tests.sentry.data.builder import Builder
