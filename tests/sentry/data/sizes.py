@@ -1,4 +1,4 @@
-"""Ready-made organizations: a small one to look at, and generated ones of any size."""
+"""Ready-made organizations: two small ones, and generated ones of any size."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def demo(now: datetime) -> list[Organization]:
-    """Two small organizations with a few hundred events over thirty days."""
+    """Build two small organizations with a few hundred events over thirty days."""
     build = Builder(now, seed=1)
     jurisdiction = build.organization(
         "the-interstellar-jurisdiction",
@@ -108,7 +108,7 @@ def generated(  # noqa: PLR0913, each is a size
     full_kilobytes: float = 4,
     oddities: bool = True,
 ) -> list[Organization]:
-    """Organizations of any size; numbers are totals, events spread over thirty days."""
+    """Build organizations of any size; numbers are totals, events span thirty days."""
     build = Builder(now, seed, full_kilobytes)
     built = [
         build.organization(
