@@ -31,7 +31,7 @@ LETTER_AVATAR = {"avatarType": "letter_avatar", "avatarUuid": None, "avatarUrl":
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Issue:
-    """Events of a project that have the same cause."""
+    """A group of events of a project that have the same cause."""
 
     id: str
     number: int
@@ -48,42 +48,42 @@ class Issue:
     metadata: Record = field(default_factory=dict)
     assigned_to: Record | None = None
     events: Timeline = field(default_factory=Timeline)
-    #: Events that the server counted and did not keep.
+    #: The number of events that the server counted but did not keep.
     sampled: int = 0
-    #: What the server believes, which need not be the newest event.
+    #: The date reported as last seen, which may not be the newest event's.
     last_seen: datetime | None = None
 
     @property
     def hash(self) -> str:
-        """The fingerprint of its events."""
+        """The fingerprint of the issue's events."""
         return hashlib.md5(self.id.encode(), usedforsecurity=False).hexdigest()
 
     @property
     def short_id(self) -> str:
-        """The name that people use."""
+        """The short id that people use."""
         return f"{self.project.slug.upper()}-{self.number}"
 
     @property
     def latest(self) -> datetime:
-        """When it was last seen, as the server believes."""
+        """The date when the issue was last seen, as the server reports it."""
         if self.last_seen:
             return self.last_seen
         return self.events.times[-1] if len(self.events) else self.project.created
 
     @property
     def first_seen(self) -> datetime:
-        """When it was first seen."""
+        """The date when the issue was first seen."""
         return self.events.times[0] if len(self.events) else self.project.created
 
     def lifetime(self) -> Record:
-        """Count everything, of all time."""
+        """Return the figures over all time."""
         return tally(self.events.newest(), self.sampled) | {
             "firstSeen": iso(self.first_seen),
             "lastSeen": iso(self.latest),
         }
 
     def record(self) -> Record:
-        """Describe the issue, with its figures of all time."""
+        """Return the issue's record with its figures over all time."""
         organization = self.project.organization.slug
         substatus = {"unresolved": "ongoing", "ignored": "archived_until_escalating"}
         return {
@@ -123,7 +123,7 @@ class Issue:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Feedback:
-    """What a user wrote about an event."""
+    """A user's report about an event."""
 
     id: str
     event_id: str
@@ -135,7 +135,7 @@ class Feedback:
     issue: Issue | None = None
 
     def record(self) -> Record:
-        """Describe the report, without its issue."""
+        """Return the report's record, without its issue."""
         user = self.user
         return {
             "id": self.id,
@@ -157,7 +157,7 @@ class Feedback:
         }
 
 
-#: Quantities per hour (epoch seconds) of one category, outcome and reason.
+#: Quantities per hour (epoch seconds) of each category, outcome and reason.
 Outcomes = dict[tuple[str, str, str], Counter[int]]
 
 
@@ -180,22 +180,22 @@ class Project:
 
     @property
     def teams(self) -> list[Team]:
-        """The teams that own it."""
+        """The teams that own the project."""
         return [team for team in self.organization.teams if self in team.projects]
 
     def named(self) -> Record:
-        """Just enough to recognise it."""
+        """Return the columns that identify it."""
         return {"id": self.id, "name": self.name, "slug": self.slug}
 
     def count(
         self, category: str, outcome: str, reason: str, at: datetime, by: int = 1
     ) -> None:
-        """Count events into the outcomes."""
+        """Add to the count of an outcome in one hour."""
         hour = int(at.timestamp()) // HOUR * HOUR
         self.outcomes.setdefault((category, outcome, reason), Counter())[hour] += by
 
     def common(self) -> Record:
-        """What every list of projects tells."""
+        """Return the columns that every list of projects has."""
         events = self.events.times
         return {
             **self.named(),
@@ -212,7 +212,7 @@ class Project:
         }
 
     def summary(self) -> Record:
-        """One row of the projects of an organization or team."""
+        """Return a row of an organization's or a team's projects."""
         teams = [team.named() for team in self.teams]
         return self.common() | {
             "team": teams[0] if teams else None,
@@ -224,7 +224,7 @@ class Project:
         }
 
     def row(self) -> Record:
-        """One row of the projects of all organizations."""
+        """Return a row of the projects of all organizations."""
         return self.common() | {
             "isInternal": False,
             "isPublic": False,
@@ -237,7 +237,7 @@ class Project:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Team:
-    """People who look after projects."""
+    """A team that owns projects."""
 
     id: str
     slug: str
@@ -247,11 +247,11 @@ class Team:
     projects: list[Project] = field(default_factory=list)
 
     def named(self) -> Record:
-        """Just enough to recognise it."""
+        """Return the columns that identify it."""
         return {"id": self.id, "name": self.name, "slug": self.slug}
 
     def record(self) -> Record:
-        """One row of an organization's teams, without projects."""
+        """Return a row of an organization's teams, without projects."""
         return {
             **self.named(),
             "dateCreated": iso(self.created, "microseconds"),
@@ -268,7 +268,7 @@ class Team:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Repository:
-    """Source code that an organization has connected."""
+    """A source code repository that is connected to an organization."""
 
     id: str
     name: str
@@ -276,7 +276,7 @@ class Repository:
     status: str = "active"
 
     def record(self) -> Record:
-        """One row of an organization's repositories."""
+        """Return a row of an organization's repositories."""
         return {
             "id": self.id,
             "name": self.name,
@@ -292,7 +292,7 @@ class Repository:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Organization:
-    """An organization with all that belongs to it."""
+    """An organization and everything in it."""
 
     id: str
     slug: str
@@ -304,7 +304,7 @@ class Organization:
     repositories: list[Repository] = field(default_factory=list)
 
     def row(self) -> Record:
-        """One row of the list of organizations."""
+        """Return a row of the list of organizations."""
         return {
             "id": self.id,
             "slug": self.slug,
@@ -325,7 +325,7 @@ class Organization:
         }
 
     def detail(self) -> Record:
-        """Describe the organization at length."""
+        """Return the organization's detailed record."""
         return self.row() | {
             "features": ["advanced-search", "issue-platform"],
             "access": ACCESS,
