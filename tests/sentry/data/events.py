@@ -29,7 +29,7 @@ FLAGS = [
 ]
 
 
-#: How long ago they came out.
+#: The age and the version of each release.
 RELEASES = (
     (timedelta.max, "1.0.0"),
     (timedelta(days=18), "1.1.0"),
@@ -41,12 +41,12 @@ HOUR = 3600
 
 
 def iso(moment: datetime, precision: str = "milliseconds") -> str:
-    """Write a date as Sentry does."""
+    """Format a date as Sentry does."""
     return moment.isoformat(timespec=precision).replace("+00:00", "Z")
 
 
 class Timeline:
-    """Events in the order of their time."""
+    """Events in chronological order."""
 
     def __init__(self) -> None:
         self.times: list[datetime] = []
@@ -59,27 +59,27 @@ class Timeline:
         return iter(self.events)
 
     def add(self, event: Event) -> None:
-        """Put one event in its place."""
+        """Insert one event in order."""
         place = bisect_right(self.times, event.created)
         self.times.insert(place, event.created)
         self.events.insert(place, event)
 
     def extend(self, events: Iterable[Event]) -> None:
-        """Put many events in their places."""
+        """Insert many events in order."""
         self.events = sorted([*self.events, *events], key=lambda event: event.created)
         self.times = [event.created for event in self.events]
 
     def newest(
         self, start: datetime | None = None, end: datetime | None = None
     ) -> Newest:
-        """Give the events of `[start, end)`, newest first."""
+        """Return the events of `[start, end)`, newest first."""
         low = bisect_left(self.times, start) if start else 0
         high = bisect_left(self.times, end) if end else len(self.times)
         return Newest(self.events, low, max(low, high))
 
 
 class Newest(Sequence["Event"]):
-    """A stretch of a timeline, newest first, without a copy."""
+    """A view of a part of a timeline, newest first."""
 
     def __init__(self, events: list[Event], low: int, high: int) -> None:
         self._events = events
@@ -103,7 +103,7 @@ class Newest(Sequence["Event"]):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EventUser:
-    """Somebody whom an event happened to."""
+    """A user affected by an event."""
 
     number: int
     id: str | None = None
@@ -115,7 +115,7 @@ class EventUser:
 
     @property
     def identity(self) -> tuple[str, str] | None:
-        """The first of the four things that tell users apart."""
+        """The kind and value of the first of the four fields that identify a user."""
         for kind in ("id", "username", "email", "ip_address"):
             if value := getattr(self, kind):
                 return kind.removesuffix("_address"), value
@@ -123,7 +123,7 @@ class EventUser:
 
     @property
     def hash(self) -> str:
-        """Sentry's hash of that."""
+        """Sentry's hash of the identity."""
         value = self.identity[1] if self.identity else f"nobody {self.number}"
         return hashlib.md5(value.encode(), usedforsecurity=False).hexdigest()
 
@@ -133,7 +133,7 @@ class EventUser:
         return ":".join(self.identity) if self.identity else None
 
     def record(self) -> Record:
-        """One row of a project's users."""
+        """Return a row of a project's users."""
         return {
             "id": None,
             "tagValue": self.tag,
@@ -148,7 +148,7 @@ class EventUser:
         }
 
     def inside(self) -> Record:
-        """Describe the user as an event does."""
+        """Return the user's record in an event."""
         return {
             "id": self.id,
             "email": self.email,
@@ -161,14 +161,14 @@ class EventUser:
 
 
 class Entries:
-    """The entries of an event, written once and shared by many."""
+    """The entries of an event, encoded once and shared by many events."""
 
     def __init__(self, rows: list[Record]) -> None:
         self.rows = rows
 
     @cached_property
     def json(self) -> bytes:
-        """The entries as they stand in a body."""
+        """The encoded entries, as in the body of an answer."""
         return json.dumps(self.rows, ensure_ascii=False).encode()
 
 
@@ -177,7 +177,7 @@ NO_ENTRIES = Entries([])
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Event:
-    """Something that happened in a project."""
+    """An event of a project."""
 
     number: int
     id: str
@@ -198,11 +198,11 @@ class Event:
 
     @property
     def is_error(self) -> bool:
-        """Whether a project's list of events shows it."""
+        """Whether the event is in its project's list of events."""
         return self.kind in {"error", "default", "csp"}
 
     def tags(self) -> list[Record]:
-        """The tags, sorted by key as far as they have one."""
+        """Return the event's tags."""
         pairs = [
             ("browser", "Chrome 60.0"),
             ("environment", self.environment),
@@ -216,7 +216,7 @@ class Event:
         return [{"key": key, "value": value} for key, value in pairs]
 
     def light(self) -> Record:
-        """The event as a list shows it by default."""
+        """Return the event as lists send it by default."""
         issue = self.issue
         return {
             "id": self.id,
@@ -237,7 +237,7 @@ class Event:
         }
 
     def full(self) -> Record:
-        """The event with `full=true`, all but its entries."""
+        """Return the event as lists send it with `full=true`, without its entries."""
         record = self.light()
         del record["event.type"]
         record |= {
@@ -287,7 +287,7 @@ class Event:
 
 
 def tally(events: Sequence[Event], sampled: int = 0) -> Record:
-    """Count events, newest first, as an issue does."""
+    """Return an issue's figures for events, which must be sorted newest first."""
     return {
         "count": str(len(events) + sampled),
         "userCount": len({event.user for event in events if event.user}),
