@@ -1,4 +1,4 @@
-"""Build what happens in a simulated organization."""
+"""Build the data of simulated organizations."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class Builder:
-    """Builds organizations, each call adding one thing with the next free id."""
+    """Builds organizations and what is in them, each with the next free id."""
 
     def __init__(self, now: datetime, seed: int, kilobytes: float = 2) -> None:
         self.now = now.astimezone(UTC).replace(microsecond=0)
@@ -84,7 +84,7 @@ class Builder:
         teams: Iterable[Team],
         users: int = 12,
     ) -> Project:
-        """Add a project with users who will meet its errors."""
+        """Add a project and the users that its events will have."""
         project = Project(
             id=str(next(self.ids)),
             slug=slug,
@@ -146,7 +146,7 @@ class Builder:
     def event(
         self, project: Project, issue: Issue | None, created: datetime, **columns: Any
     ) -> Event:
-        """Make an event and count it; it is not in any list yet."""
+        """Create an event and count it, without adding it to any list."""
         received = columns.pop(
             "received", created + timedelta(seconds=2, microseconds=250)
         )
@@ -173,7 +173,7 @@ class Builder:
     def scatter(
         self, issue: Issue, number: int, days: float, people: int | None = None
     ) -> list[Event]:
-        """Make events of an issue over the past days, most with one of some users."""
+        """Create events of an issue over the past days, most of them with a user."""
         users: list[EventUser | None] = [*self.pools[issue.project.id][:people]]
         users += [None, None]
         ages = (60 + self.random.random() * (days * 86400 - 60) for _ in range(number))
@@ -190,12 +190,12 @@ class Builder:
         ]
 
     def release(self, age: timedelta) -> str:
-        """What ran at that time: the newest release, or at times the one before it."""
+        """Return the newest release of that time, or sometimes the one before it."""
         newest = sum(age < released for released, _ in RELEASES[1:])
         return RELEASES[max(0, newest - self.random.choice((0, 0, 1)))][1]
 
     def file(self, events: Iterable[Event]) -> None:
-        """Put events into the lists of their projects and issues."""
+        """Add events to the lists of their projects and issues."""
         projects: dict[Project, list[Event]] = {}
         issues: dict[Issue, list[Event]] = {}
         for event in events:
@@ -209,7 +209,7 @@ class Builder:
             issue.events.extend(mine)
 
     def losses(self, project: Project, days: int = 30) -> None:
-        """Count what the project sent and Sentry did not keep, and other categories."""
+        """Count errors that Sentry did not keep, and data of other categories."""
         for hour in range(0, days * 24, 5):
             at = self.now - timedelta(hours=hour)
             project.count(
@@ -242,7 +242,7 @@ class Builder:
         return feedback
 
     def oddities(self, project: Project) -> list[Event]:
-        """Add one of each thing that is rare and real."""
+        """Create one of each oddity seen on real servers."""
         ago = self.now.__sub__
         events = [
             self.event(project, None, ago(timedelta(hours=5)), message="no issue"),
@@ -328,7 +328,7 @@ class Builder:
 
 
 def entries_of(kilobytes: float, number: int) -> Entries:
-    """Make entries of about that size."""
+    """Create entries of about that size."""
     frames: list[Record] = []
     size = 0
     while not frames or size < kilobytes * 1024:
