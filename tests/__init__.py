@@ -1,6 +1,6 @@
-"""Tests of tap-sentry, and the Sentry that they bring along."""
+"""Tests of tap-sentry, and the simulated Sentry that they use."""
 
 import os
 
-#: Whether tests of many made-up cases run at full length, as `make soak` runs them.
+#: Whether the long randomized tests run at full length, as in `make soak`.
 IS_SOAK = os.environ.get("SOAK") == "1"
