@@ -1,4 +1,4 @@
-"""What tests share: a simulated Sentry, and the whole tap run in this process."""
+"""Shared fixtures: a simulated Sentry, and runs of the tap in this process."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-#: Now, for the simulator and the tap: a whole second in the middle of a day.
+#: The time for the simulator and the tap: a whole second in the middle of a day.
 NOW = datetime(2026, 11, 20, 12, 30, 15, tzinfo=UTC)
 
 Message = dict[str, Any]
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Run one test more than there are processors: many of them wait for a server."""
+    """Use one worker more than there are processors: many tests wait for a server."""
     return (os.cpu_count() or 1) + 1
 
 
 @dataclass
 class Output:
-    """What a run of the tap wrote, and the code that it ended with."""
+    """The messages and the exit code of a run of the tap."""
 
     messages: list[Message]
     code: int
@@ -63,14 +63,14 @@ class Output:
 
     @property
     def state(self) -> Message:
-        """The last STATE."""
+        """The value of the last STATE."""
         states = [m["value"] for m in self.messages if m["type"] == "STATE"]
         last: Message = states[-1]
         return last
 
 
 def catalog_of(*streams: str, **settings: Any) -> dict[str, Any]:
-    """The catalog with just these streams selected; all of them without a name."""
+    """The catalog with only these streams selected, or all if none is named."""
     config = {"auth_token": TOKEN, **settings}
     tap = TapSentry(config=config, validate_config=False, setup_mapper=False)
     catalog = tap.catalog_dict
@@ -86,7 +86,7 @@ def run(
     catalog: dict[str, Any] | None = None,
     state: dict[str, Any] | None = None,
 ) -> Output:
-    """Run the tap as its command line does, with its output caught."""
+    """Run the tap as its command line does, and capture its output."""
     caught = io.BytesIO()
     former = sys.stdout
     handlers = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
@@ -108,16 +108,16 @@ def run(
 
 
 class Leaks(logging.Handler):
-    """Everything the tap wrote in a test that has the token in it."""
+    """Collects everything with the token in it that the tap writes in a test."""
 
     def __init__(self) -> None:
-        """Start with nothing."""
+        """Start without any leaks."""
         super().__init__()
         self.setFormatter(logging.Formatter())
         self.found: list[str] = []
 
     def look(self, where: str, written: str | bytes | None) -> None:
-        """Look for the token in what was written."""
+        """Look for the token in a text."""
         text = (
             written.decode(errors="replace") if isinstance(written, bytes) else written
         )
@@ -126,11 +126,11 @@ class Leaks(logging.Handler):
             self.found.append(f"{where}: …{text[max(0, at - 200) : at + 100]}…")
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Look into a line of the log, and its traceback."""
+        """Look for the token in a log line and its traceback."""
         self.look(f"log of {record.name}", self.format(record))
 
     def look_into(self, folder: Path) -> None:
-        """Look into files; those that give the token to the tap may hold it."""
+        """Look for the token in files, except in configs, which may contain it."""
         for path in folder.rglob("*"):
             if path.is_file() and TOKEN.encode() in (written := path.read_bytes()):
                 try:
@@ -145,10 +145,10 @@ class Leaks(logging.Handler):
 def _no_leaks(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Leaks]:
-    """Whatever is tested, the tap writes its token nowhere.
+    """Fail every test in which the tap writes its token.
 
-    Looks at its messages and its log in this process, at what other processes write
-    into a pipe that a test reads, and into the files of the test.
+    The fixture checks messages and log lines of this process, the output of other
+    processes that a test reads from a pipe, and the files of the test.
     """
     leaks = Leaks()
     has_files = "tmp_path" in request.fixturenames
@@ -180,14 +180,14 @@ def _no_leaks(
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tries follow each other at once; what Sentry asks for is still waited."""
+    """Retry almost at once; the waits that Sentry demands are kept."""
     monkeypatch.setattr(limits, "FIRST_DELAY", 0.001)
     monkeypatch.setattr(limits, "LONGEST_DELAY", 0.01)
 
 
 @pytest.fixture(autouse=True)
 def _own_signals() -> Iterator[None]:
-    """A run ends with signals ignored, which the processes of later tests inherit."""
+    """Restore signals: a run leaves them ignored, which later processes inherit."""
     handlers = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
     yield
     for number, handler in handlers.items():
@@ -196,13 +196,13 @@ def _own_signals() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _fixed_now(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs start at `NOW` by the simulator's clock and ours."""
+    """Start runs at `NOW`, the time of the simulator."""
     monkeypatch.setattr("tap_sentry.tap.now", lambda: NOW)
 
 
 @pytest.fixture
 def sentry() -> Iterator[SentrySimulator]:
-    """A small sentry.io with pages of two rows, so that paging is always on."""
+    """A small sentry.io with pages of two rows, so that lists span several pages."""
     simulator = SentrySimulator(clock=lambda: NOW, page_size=2)
     with simulator.patched():
         yield simulator
