@@ -1,4 +1,4 @@
-"""What every stream promises, and the catalog as it was last reviewed.
+"""Rules that every stream keeps, and snapshots of the catalog.
 
 `SNAPSHOTS=write pytest tests/test_catalog.py` rewrites the snapshots.
 """
@@ -27,7 +27,7 @@ from tests.sentry import TOKEN
 ROOT = Path(__file__).parents[1]
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 
-#: What repeats other streams, or costs ten times the requests.
+#: Streams that repeat others, or cost ten times the requests.
 NOT_BY_DEFAULT = {
     "projects",
     "issue_events",
@@ -38,7 +38,7 @@ TYPES = {"string", "integer", "number", "boolean", "object", "array"}
 SCOPE = re.compile(r"(org|project|team|event):(read|integrations|ci)")
 DOCS = re.compile(r"\s(https://docs\.sentry\.io/api/\S+/)\s")
 
-#: Runs the tap and ends with another code if it looks for any other host.
+#: Runs the tap, and exits with 99 if it tries to reach any host.
 OFFLINE = """
 import os, sys
 
@@ -58,7 +58,7 @@ each_stream = pytest.mark.parametrize("stream", STREAMS, ids=NAMES)
 
 
 def offline(*arguments):
-    """What the tap prints without a network, a setting or a home."""
+    """What the tap prints without a network, settings or a home directory."""
     unset = {"HOME", "REQUESTS_CA_BUNDLE"}
     environment = {
         name: value
@@ -93,7 +93,7 @@ def properties(stream):
 
 
 def type_of(schema):
-    """The one type of a column beside null; anything else if there is not one."""
+    """The only type of a column besides null, or a list if it has none or several."""
     types = schema.get("type")
     types = [types] if isinstance(types, str) else types or []
     kinds = [name for name in types if name != "null"]
@@ -101,7 +101,7 @@ def type_of(schema):
 
 
 def untyped(schema, path):
-    """Where a schema, or what is in it, has no single type or an empty one."""
+    """The paths of columns without a single type, and of objects without properties."""
     kind = type_of(schema)
     if kind not in TYPES or "anyOf" in schema or "oneOf" in schema:
         yield path
@@ -121,7 +121,7 @@ def untyped(schema, path):
 
 
 def test_every_stream_is_registered():
-    """A stream that is not in the one list would never be read."""
+    """`STREAMS` has every stream class, as others would never be synced."""
     found = {
         kind
         for module in pkgutil.iter_modules(tap_sentry.streams.__path__)
@@ -137,24 +137,24 @@ def test_every_stream_is_registered():
 
 
 def test_there_are_sixteen_reports_of_different_names():
-    """One stream for each report, and none under another's name."""
+    """There are sixteen streams, and their names differ in more than case."""
     assert len({name.lower() for name in NAMES}) == len(STREAMS) == 16
 
 
 def test_parents_come_before_their_children():
-    """The list reads from the top down."""
+    """`STREAMS` has every parent before its children."""
     order: list[object] = [None, *STREAMS]
 
     for stream in STREAMS:
         assert order.index(stream.parent_stream_type) < order.index(stream)
 
 
-# Promises -----------------------------------------------------------------------------
+# Rules for streams --------------------------------------------------------------------
 
 
 @each_stream
 def test_keys_are_required_columns(stream):
-    """Exactly the columns of the key are there in every record."""
+    """The columns of the primary key, and no others, are required."""
     assert stream.primary_keys
     assert set(stream.schema["required"]) == set(stream.primary_keys)
     assert set(stream.primary_keys) <= set(properties(stream))
@@ -162,7 +162,7 @@ def test_keys_are_required_columns(stream):
 
 @each_stream
 def test_keys_are_never_null(stream):
-    """The schema of a key has no null, and is one that a table can be keyed by."""
+    """The columns of a primary key are strings or integers, and never null."""
     kinds = {
         json.dumps(properties(stream)[name]["type"]) for name in stream.primary_keys
     }
@@ -172,7 +172,7 @@ def test_keys_are_never_null(stream):
 
 @each_stream
 def test_keys_name_the_organization_first(stream):
-    """Ids are unique on one server only within what is above them."""
+    """Keys start with the organization, as other ids may be unique only within it."""
     expected = "id" if stream.name == "organizations" else "organization_id"
 
     assert stream.primary_keys[0] == expected
@@ -180,7 +180,7 @@ def test_keys_name_the_organization_first(stream):
 
 @each_stream
 def test_replication_goes_by_a_date(tap, stream):
-    """The column of an incremental stream is a date-time; the others are read whole."""
+    """Incremental streams have a date-time as their key; all others are full-table."""
     instance = tap.streams[stream.name]
     key = instance.replication_key
     expected = "FULL_TABLE" if key is None else "INCREMENTAL"
@@ -191,7 +191,7 @@ def test_replication_goes_by_a_date(tap, stream):
 
 @each_stream
 def test_paths_start_and_end_with_a_slash(stream):
-    """Sentry redirects any other path."""
+    """Every path starts and ends with a slash, as Sentry redirects any other."""
     for path in (stream.path, stream.fallback_path or stream.path):
         assert re.fullmatch(
             r"(/([a-z_0-9-]+|\{(organization|team|project|issue)\}))+/", path
@@ -200,7 +200,7 @@ def test_paths_start_and_end_with_a_slash(stream):
 
 @each_stream
 def test_every_column_has_one_type(stream):
-    """A loader makes one column of it; nothing is left for it to guess."""
+    """Every column has one type, so that a loader has nothing to guess."""
     assert not [
         place
         for name, schema in properties(stream).items()
@@ -210,7 +210,7 @@ def test_every_column_has_one_type(stream):
 
 @each_stream
 def test_columns_differ_in_more_than_case(stream):
-    """Many databases do not tell cases apart."""
+    """Column names differ in more than case, which many databases ignore."""
     names = [name.lower() for name in properties(stream)]
 
     assert len(set(names)) == len(names)
@@ -218,7 +218,7 @@ def test_columns_differ_in_more_than_case(stream):
 
 @each_stream
 def test_columns_that_the_tap_adds_are_texts(stream):
-    """Ids are texts everywhere, also where a server sends a number."""
+    """Ids are strings everywhere, even where a server sends a number."""
     for name, schema in properties(stream).items():
         if name == "id" or name.endswith(("_id", "ID")):
             assert type_of(schema) == "string"
@@ -226,7 +226,7 @@ def test_columns_that_the_tap_adds_are_texts(stream):
 
 @each_stream
 def test_the_documentation_of_sentry_is_linked(stream):
-    """The first line says what one record is, then comes where Sentry says so."""
+    """A stream's docstring describes one record and links Sentry's documentation."""
     text = vars(stream)["__doc__"] + "\n"
 
     assert re.fullmatch(r"(An?|The number of) .*[.]", text.splitlines()[0])
@@ -235,7 +235,7 @@ def test_the_documentation_of_sentry_is_linked(stream):
 
 @each_stream
 def test_the_scopes_that_a_token_needs_are_known(stream):
-    """They stand in the message when one is missing."""
+    """Every stream lists its scopes, for the message when one is missing."""
     assert stream.scopes
     assert all(SCOPE.fullmatch(scope) for scope in stream.scopes)
     assert all(SCOPE.fullmatch(scope) for scope in stream.fallback_scopes)
@@ -243,7 +243,7 @@ def test_the_scopes_that_a_token_needs_are_known(stream):
 
 
 def test_a_stream_needs_the_scopes_of_the_path_in_use():
-    """Older endpoints may need another scope than the one they stand in for."""
+    """A stream needs the scopes of its fallback path where that is in use."""
     tap = TapSentry(config={"auth_token": TOKEN})
     counts = next(s for s in tap.sentry_streams if s.name == "team_event_counts")
 
@@ -257,13 +257,13 @@ def test_a_stream_needs_the_scopes_of_the_path_in_use():
 
 
 def test_discovery_needs_neither_network_nor_settings(catalog):
-    """`--discover` prints every stream wherever it is run."""
+    """`--discover` prints every stream without a network or settings."""
     assert set(catalog) == set(NAMES)
 
 
 @each_stream
 def test_the_catalog_is_as_it_was_reviewed(catalog, stream):
-    """A change of a schema is a change of a file, to be seen in review."""
+    """The catalog equals its snapshots, so that a review shows every change."""
     snapshot = SNAPSHOTS / f"{stream.name}.json"
     if os.environ.get("SNAPSHOTS") == "write":
         text = json.dumps(catalog[stream.name], indent=2, ensure_ascii=False)
@@ -274,14 +274,14 @@ def test_the_catalog_is_as_it_was_reviewed(catalog, stream):
 
 
 def test_there_is_no_snapshot_of_a_stream_that_is_gone():
-    """The folder holds the catalog and nothing else."""
+    """The snapshots are exactly those of the streams in the catalog."""
     names = {path.name for path in SNAPSHOTS.iterdir()}
 
     assert names == {f"{name}.json" for name in NAMES}
 
 
 def test_streams_that_repeat_others_are_not_selected_by_default(catalog):
-    """What costs many requests for rows that are there already is asked for by name."""
+    """Streams that repeat others or cost many requests have to be selected by name."""
     left_out = {
         name
         for name, entry in catalog.items()
@@ -293,7 +293,7 @@ def test_streams_that_repeat_others_are_not_selected_by_default(catalog):
 
 
 def test_a_run_without_a_catalog_reads_what_is_selected_by_default(sentry):
-    """Twelve of the sixteen streams."""
+    """A run without a catalog syncs twelve of the sixteen streams."""
     output = run(
         {
             "auth_token": TOKEN,
@@ -309,7 +309,7 @@ def test_a_run_without_a_catalog_reads_what_is_selected_by_default(sentry):
 
 
 def test_the_settings_are_described_without_a_network():
-    """`--about --format=markdown` lists every setting, with what is required."""
+    """`--about --format=markdown` lists every setting and whether it is required."""
     text = offline("--about", "--format=markdown")
     required = dict(re.findall(r"^\| (\w+) \| (True|False) \|", text, re.MULTILINE))
 
