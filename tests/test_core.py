@@ -1,4 +1,4 @@
-"""The SDK's standard suite, on the simulator."""
+"""The SDK's standard test suite, run on the simulator."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from tap_sentry.tap import TapSentry
 from tests.conftest import NOW, catalog_of
 from tests.sentry import TOKEN, SentrySimulator
 
-#: Some columns are sent by old servers only, or need a plan or a kind of issue that the
-#: sample organizations do not have: the suite warns that it saw no value of them.
+#: The suite warns about columns without a value: some are sent by old servers only, or
+#: need a plan or a kind of issue that the sample organizations do not have.
 pytestmark = [
     pytest.mark.filterwarnings(
         "ignore:Fields in transformed catalog but not in records:UserWarning"
@@ -23,10 +23,10 @@ pytestmark = [
 
 @pytest.fixture(scope="module", autouse=True)
 def _sentry():
-    """Answer before the class-scoped runner syncs, by a clock that stands still."""
+    """Simulate a Sentry, with a fixed clock, before the class-scoped runner syncs."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tap_sentry.tap.now", lambda: NOW)
-        # The runner does not end a run as the command line does, which writes the rest.
+        # The runner, unlike the command line, does not flush the buffer at the end.
         patch.setattr("tap_sentry.sync.writer.BUFFER", 0)
         with SentrySimulator(clock=lambda: NOW, page_size=50).patched():
             yield
