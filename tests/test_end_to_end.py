@@ -1,4 +1,4 @@
-"""The tap and a target as processes of their own, over a socket, in two runs."""
+"""Runs of the tap and a target as separate processes, over a socket."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.end_to_end
 ROOT = Path(__file__).parents[1]
 TAP = [sys.executable, "-m", "tap_sentry"]
 
-#: What is read whole in each run.
+#: The streams that each run reads in full.
 LISTS = {
     "organizations",
     "organization_projects",
@@ -37,7 +37,7 @@ COUNTS = {name for name in STREAMS if name.endswith("_event_counts")}
 
 @pytest.fixture(scope="module")
 def target() -> str:
-    """The command of target-jsonl, which has an environment of its own."""
+    """The path of target-jsonl, which has a virtual environment of its own."""
     path = Path(
         os.environ.get("TARGET_JSONL") or ROOT / ".venv-target" / "bin" / "target-jsonl"
     )
@@ -64,7 +64,7 @@ class Pipeline:
         *options: str | Path,
         environment: dict[str, str] | None = None,
     ) -> Loaded:
-        """Run both; what the target wrote goes into a folder of this name."""
+        """Run the pipeline; the target writes into a folder of this name."""
         folder = self.folder / name
         folder.mkdir()
         if not isinstance(config, str):
@@ -96,7 +96,7 @@ class Pipeline:
 
 @dataclass
 class Loaded:
-    """What one run left behind."""
+    """The files and the exit codes of one run."""
 
     folder: Path
     codes: tuple[int, int]
@@ -116,25 +116,25 @@ class Loaded:
 
     @property
     def state(self) -> Path:
-        """A file with the last line that the target printed."""
+        """A file with the last state that the target printed."""
         *_, last = (self.folder / "state.json").read_text().splitlines()
         return written(self.folder / "last.json", json.loads(last))
 
     @property
     def log(self) -> str:
-        """What a person saw."""
+        """What the tap and the target wrote to stderr."""
         return (self.folder / "log").read_text()
 
 
 def written(path: Path, content: object) -> Path:
-    """A file with this JSON."""
+    """Write JSON to a file and return its path."""
     path.write_text(json.dumps(content))
     return path
 
 
 @pytest.fixture(scope="module")
 def pipeline(target, tmp_path_factory) -> Pipeline:
-    """Runs the tap into the target."""
+    """The pipeline from the tap to the target."""
     return Pipeline(target, tmp_path_factory.mktemp("pipeline"))
 
 
@@ -150,7 +150,7 @@ class Runs:
 
 @pytest.fixture(scope="module")
 def runs(pipeline) -> Runs:
-    """All streams twice; between the runs there is one more event."""
+    """Sync all streams twice, and add one event between the runs."""
     start = datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=1)
     sentry = SentrySimulator(clock=lambda: start)
     catalog = written(pipeline.folder / "catalog.json", catalog_of())
@@ -166,7 +166,7 @@ def runs(pipeline) -> Runs:
 
 
 def test_the_first_run_brings_all_there_is(runs):
-    """Sixteen streams, each in files that equal what the server holds, once."""
+    """The first run loads every row of the sixteen streams exactly once."""
     truth = {
         stream: sorted(runs.sentry.truth(stream, end=runs.start)) for stream in STREAMS
     }
@@ -176,7 +176,7 @@ def test_the_first_run_brings_all_there_is(runs):
 
 
 def test_the_next_run_brings_what_is_new_and_the_lookback(runs):
-    """An hour of what happened, two days of counts, and the lists."""
+    """The next run reads an hour of events, two days of counts, and the lists."""
     midnight = runs.start.replace(hour=0, minute=0, second=0)
     since = {
         stream: None
@@ -195,12 +195,12 @@ def test_the_next_run_brings_what_is_new_and_the_lookback(runs):
 
 
 def test_both_runs_end_well(runs):
-    """The tap's code and the target's."""
+    """The tap and the target exit with 0 in both runs."""
     assert (runs.first.codes, runs.second.codes) == ((0, 0), (0, 0))
 
 
 def test_all_settings_can_come_from_the_environment(pipeline):
-    """For those who keep no file with a token."""
+    """`--config ENV` reads every setting from the environment."""
     with SentrySimulator().served() as sentry:
         environment = {
             "TAP_SENTRY_AUTH_TOKEN": TOKEN,
@@ -217,7 +217,7 @@ def test_all_settings_can_come_from_the_environment(pipeline):
 
 
 def test_a_server_that_closes_connections_is_read_without_a_word(pipeline):
-    """Sentry 9 does so after each answer; it is no failure of a request."""
+    """Sentry 9 closes connections after each answer, and nothing is retried."""
     catalog = written(pipeline.folder / "events.json", catalog_of("project_events"))
     with SentrySimulator(flavour="self-hosted-9", page_size=20).served() as sentry:
         config = {"auth_token": TOKEN, "api_url": sentry.url, "concurrency": 2}
@@ -239,7 +239,7 @@ def test_a_server_that_closes_connections_is_read_without_a_word(pipeline):
 def test_a_refusal_is_told_without_a_traceback_and_without_the_token(
     pipeline, request, token, says
 ):
-    """What a person reads on the terminal, and the code that a scheduler sees."""
+    """A refusal ends the tap with code 1 and a message without traceback or token."""
     with SentrySimulator(tokens={TOKEN: token}).served() as sentry:
         config = {"auth_token": TOKEN, "api_url": sentry.url}
         loaded = pipeline.run(request.node.callspec.id, config)
