@@ -1,7 +1,7 @@
-"""The package stays in pieces that one can read at a sitting.
+"""The package's code stays short, and its layers are documented.
 
-That lower layers import nothing of upper ones, and that no modules import each other in
-a circle, is what `lint-imports` checks.
+`lint-imports` checks that lower layers import nothing of upper ones, and that there are
+no import cycles.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import tap_sentry
 CODE = Path(tap_sentry.__file__).parent
 MODULES = sorted(CODE.rglob("*.py"))
 
-#: Lines that a piece of code may have.
+#: The maximum number of lines of a module, a class and a function.
 MODULE, CLASS, FUNCTION = 350, 250, 50
 
 
@@ -30,7 +30,7 @@ def name(path: Path) -> str:
 
 @pytest.mark.parametrize("path", MODULES, ids=name)
 def test_no_piece_of_code_is_long(path):
-    """Neither a module nor a class nor a function."""
+    """No module, class or function has more lines than its maximum."""
     code = path.read_text(encoding="utf-8")
     longest = {ast.ClassDef: CLASS, ast.FunctionDef: FUNCTION}
     long = {
@@ -45,7 +45,7 @@ def test_no_piece_of_code_is_long(path):
 
 
 def test_the_picture_shows_the_layers_that_are_checked():
-    """CONTRIBUTING.md draws what the contract in pyproject.toml says."""
+    """CONTRIBUTING.md draws the layers of the contract in pyproject.toml."""
     root = Path(__file__).parents[1]
     config = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))
     contract = config["tool"]["importlinter"]["contracts"][0]
