@@ -1,4 +1,4 @@
-"""What looks for the token in all that the tap writes in other tests finds it."""
+"""Tests of `Leaks`, which looks for the token in whatever the tap writes."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import pytest
 from tests.conftest import Leaks
 from tests.sentry import TOKEN
 
-#: As a request shows it.
+#: The token in a text, as in a logged request.
 LINE = f"GET /api/0/organizations/ Authorization: Bearer {TOKEN}"
 
 
 @pytest.fixture
 def leaks():
-    """Looks at the log as in every test."""
+    """A log handler that collects leaks, as in every test."""
     found = Leaks()
     logging.getLogger().addHandler(found)
     yield found
@@ -28,7 +28,7 @@ def leaks():
 @pytest.mark.shows_token
 @pytest.mark.parametrize("name", ["tap-sentry", "requests", "singer_sdk"])
 def test_it_is_found_in_lines_of_the_log(leaks, name):
-    """Whoever writes them, and also where it is filled in."""
+    """The token is found in the lines of any logger, even as an argument."""
     logging.getLogger(name).warning("it sends %s", LINE)
 
     (found,) = leaks.found
@@ -37,7 +37,7 @@ def test_it_is_found_in_lines_of_the_log(leaks, name):
 
 @pytest.mark.shows_token
 def test_it_is_found_in_tracebacks(leaks):
-    """In what an exception says."""
+    """The token is found in the message of an exception."""
     try:
         int(LINE)
     except ValueError:
@@ -57,7 +57,7 @@ def test_it_is_found_in_tracebacks(leaks):
     ],
 )
 def test_it_is_found_in_files(leaks, tmp_path_factory, written, is_leak):
-    """But for the settings that a test gives to the tap."""
+    """The token is found in files, except in the configs that tests write."""
     folder = tmp_path_factory.mktemp("files")
     (folder / "below").mkdir()
     (folder / "below" / "file").write_text(written)
@@ -69,7 +69,7 @@ def test_it_is_found_in_files(leaks, tmp_path_factory, written, is_leak):
 @pytest.mark.shows_token
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
 def test_it_is_found_in_what_processes_write(request, stream):
-    """As bytes or text."""
+    """The token is found in the output of processes, as bytes or as text."""
     for is_text in (True, False):
         subprocess.run(  # noqa: S603 - our own
             [sys.executable, "-c", f"import sys; sys.{stream}.write({LINE!r})"],
@@ -84,7 +84,7 @@ def test_it_is_found_in_what_processes_write(request, stream):
 
 @pytest.mark.shows_token
 def test_it_is_found_in_messages(request, sync, sentry):
-    """A record that holds it, for whatever reason."""
+    """The token is found in a record that contains it."""
     sentry.organizations[0].name = LINE
     sync("organizations")
 
