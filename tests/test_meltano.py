@@ -1,7 +1,7 @@
-"""The tap as people run it with Meltano: the commands of its documentation, for real.
+"""The tap run by Meltano, with the commands of the documentation.
 
-The project is a copy of `meltano.yml` in a folder of its own, with its own state; tap,
-target and Meltano itself are those that make installed.
+Each project is a copy of `meltano.yml` in a folder of its own, with its own state; the
+tap, the target and Meltano itself are those that `make` installed.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ pytestmark = [
     ),
 ]
 
-#: Selected by nobody who does not name them.
+#: Streams that are not selected by default.
 HEAVY = {"projects", "issue_events", "project_event_entries", "issue_event_entries"}
-#: What a second run reads whole again.
+#: Streams that a second run reads in full again.
 LISTS = {
     "organizations",
     "organization_projects",
@@ -41,7 +41,7 @@ LISTS = {
     "team_projects",
     "project_users",
 }
-#: What the commented example of `metadata` leaves out.
+#: Streams that the commented example of `metadata` deselects.
 LEFT_OUT = {"project_events", "project_event_counts", "project_event_entries"}
 
 
@@ -55,11 +55,11 @@ class Project:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables that Meltano gets: none that would change the pipeline."""
+        """The environment of Meltano, without variables that change the pipeline."""
         ours = ("MELTANO_", "TAP_SENTRY_", "TARGET_JSONL_")
         return {
             **{key: os.environ[key] for key in os.environ if not key.startswith(ours)},
-            # What is there already is used, and nothing is installed.
+            # Use what is installed already, and install nothing.
             "MELTANO_AUTO_INSTALL": "false",
             "PATH": f"{MELTANO.parent}{os.pathsep}{os.environ['PATH']}",
             "TAP_SENTRY_API_URL": self.url,
@@ -67,7 +67,7 @@ class Project:
         }
 
     def shell(self, command: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        """Run a line of shell in the folder."""
+        """Run a shell command in the folder."""
         return subprocess.run(  # noqa: S603, these are ours
             ["bash", "-euo", "pipefail", "-c", command],  # noqa: S607, any will do
             cwd=self.folder,
@@ -78,19 +78,19 @@ class Project:
         )
 
     def meltano(self, command: str, **variables: str) -> str:
-        """What a command of Meltano prints; it ends well."""
+        """Run a Meltano command, which must succeed, and return its output."""
         done = self.shell(f"meltano --log-level=warning {command}", **variables)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
     def load(self, options: str = "", **variables: str) -> Counter[str]:
-        """Run the pipeline; how many rows each stream has gained."""
+        """Run the pipeline and return the number of new rows of each stream."""
         before = self.rows()
         self.meltano(f"run {options} tap-sentry target-jsonl", **variables)
         return self.rows() - before
 
     def rows(self, folder: str = "output") -> Counter[str]:
-        """How many rows of each stream there are."""
+        """The number of rows of each stream."""
         return Counter({file: len(rows) for file, rows in self.loaded(folder).items()})
 
     def loaded(self, folder: str = "output") -> dict[str, list[dict[str, Any]]]:
@@ -103,7 +103,7 @@ class Project:
 
 @pytest.fixture(scope="module")
 def sentry():
-    """A Sentry with the data of the demo."""
+    """A simulated Sentry with the data of the demo."""
     simulator = SentrySimulator()
     with simulator.served():
         yield simulator
@@ -111,7 +111,7 @@ def sentry():
 
 @pytest.fixture(scope="module")
 def new_project(sentry, tmp_path_factory):
-    """Makes a project; `config` and the like are set in its definition of the tap."""
+    """A function that creates a project and updates its definition of the tap."""
     if not MELTANO.exists():
         pytest.fail(f"Meltano is not at {MELTANO}: run `make test`", pytrace=False)
 
@@ -136,7 +136,7 @@ def project(new_project):
     return new_project()
 
 
-# What does not read any rows ----------------------------------------------------------
+# Commands that read no rows -----------------------------------------------------------
 
 
 def test_discovery_is_that_of_the_tap(project):
@@ -146,7 +146,7 @@ def test_discovery_is_that_of_the_tap(project):
 
 
 def test_select_lists_what_is_selected(project):
-    """Every attribute of the heavy streams is excluded, and no other."""
+    """`select --list` shows the heavy streams as excluded, and all others selected."""
     listed = project.meltano("select tap-sentry --list --all")
     marks: dict[str, set[str]]
     marks = {"[selected": set(), "[automatic": set(), "[excluded": set()}
@@ -160,7 +160,7 @@ def test_select_lists_what_is_selected(project):
 
 
 def test_config_test_tells_good_settings_from_bad_ones(project):
-    """It asks for a first record."""
+    """`config test` reads a first record, and fails if the token is refused."""
     assert "Plugin configuration is valid" in project.meltano("config test tap-sentry")
 
     wrong = project.shell(
@@ -172,7 +172,7 @@ def test_config_test_tells_good_settings_from_bad_ones(project):
 
 
 def test_config_test_names_the_setting_that_is_wrong(project):
-    """Meltano shows nothing but the last line of the tap."""
+    """`config test` shows only the tap's last line, which names the wrong setting."""
     wrong = project.shell(
         "meltano --log-level=warning config test tap-sentry",
         TAP_SENTRY_START_DATE="soon",
@@ -190,12 +190,12 @@ def test_no_command_prints_the_token(project):
         assert TOKEN not in shown
 
 
-# What does ----------------------------------------------------------------------------
+# Commands that read rows --------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def runs(project):
-    """The rows of three runs: the first, the second, and one from the beginning."""
+    """The new rows of three runs: the first, the second, and a full refresh."""
     return [project.load(), project.load(), project.load("--full-refresh")]
 
 
@@ -208,7 +208,7 @@ def test_the_first_run_brings_what_is_selected(runs, sentry):
 
 
 def test_the_second_run_goes_on_where_the_first_ended(runs, project):
-    """Lists come again; of the rest, the last hour and the newest two counts."""
+    """A second run reads whole lists, an hour of other rows, and two counts."""
     first, second, _ = runs
 
     assert {stream for stream in first if second[stream] == first[stream]} <= LISTS
@@ -223,7 +223,7 @@ def test_a_full_refresh_brings_everything_again(runs):
 
 
 def test_the_example_of_metadata_does_what_it_says(new_project):
-    """It stands commented out in `meltano.yml`; here it does not."""
+    """The commented `metadata` example in `meltano.yml` works once uncommented."""
     definition = (ROOT / "meltano.yml").read_text("utf-8")
     head, mark, example = definition.partition("      #\n      #   metadata:")
     example, blank, rest = example.partition("\n\n")
@@ -237,14 +237,14 @@ def test_the_example_of_metadata_does_what_it_says(new_project):
 
 
 def test_the_definition_in_the_readme_is_enough(new_project, sentry):
-    """For another server and some of its organizations, named in the environment."""
+    """The README's definition works with server and organizations set by variables."""
     readme = (ROOT / "README.md").read_text("utf-8")
     (text,) = [
         block.partition("```")[0]
         for block in readme.split("```yaml\n")[1:]
         if block.startswith("plugins:")
     ]
-    # What `meltano init` has made before.
+    # `meltano init` has written these lines before.
     text = f"default_environment: dev\nenvironments: [{{name: dev}}]\n{text}"
     project = new_project(text, pip_url="-e .")
     slug = sentry.organizations[0].slug
@@ -255,7 +255,7 @@ def test_the_definition_in_the_readme_is_enough(new_project, sentry):
 
 
 def test_what_the_sdk_has_built_in_works_through_meltano(new_project):
-    """Stream maps and flattening; they are no settings of the tap's own."""
+    """Stream maps and flattening, which are not the tap's own settings, work."""
     project = new_project(
         select=["organization_teams.*", "projects.*"],
         config={
@@ -273,11 +273,11 @@ def test_what_the_sdk_has_built_in_works_through_meltano(new_project):
     assert isinstance(loaded["projects"][0]["organization"], str)
 
 
-# Several at once ----------------------------------------------------------------------
+# Parallel runs ------------------------------------------------------------------------
 
 
 def recipe():
-    """The lines of docs/scaling.md that run shards with xargs."""
+    """The commands in docs/scaling.md that run shards with xargs."""
     text = (ROOT / "docs" / "scaling.md").read_text("utf-8")
     (block,) = [
         block.partition("```")[0]
@@ -288,9 +288,9 @@ def recipe():
 
 
 def test_shards_run_beside_each_other_with_a_state_each(new_project, sentry):
-    """As docs/scaling.md has it, twice."""
+    """The recipe in docs/scaling.md, run twice, keeps a state for each shard."""
     project = new_project(select=["organizations.*", "project_events.*"])
-    # As after `meltano install`, which makes the database of the project.
+    # This creates the database of the project, as `meltano install` would.
     assert project.meltano("state list").split() == []
     slugs = [organization.slug for organization in sentry.organizations]
     (project.folder / "organizations.txt").write_text("".join(f"{s}\n" for s in slugs))
