@@ -1,7 +1,7 @@
-"""The README's troubleshooting lists every message that a user can meet.
+"""The README's troubleshooting section lists every message that a user can see.
 
-The messages are read from the code: what is logged, what errors say, and what the
-settings are refused with. A value that is filled in stands as `…`, there as here.
+The messages are read from the code: those of the log, of exceptions, and of invalid
+settings. Interpolated values are replaced by `…`, in the README and here.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ import tap_sentry
 ROOT = Path(__file__).parents[1]
 CODE = Path(tap_sentry.__file__).parent
 
-#: What is raised for the user to read; the text is the first argument.
+#: Callables whose first argument is a message for the user.
 ERRORS = {
     *("FatalAPIError", "FatalError", "ForbiddenError", "MissingEndpointError"),
     *("TransientError", "RejectedError", "BrownOutError", "ValueError"),
     *("ConfigValidationError", "UnwritableError", "config_error"),
     *("ForeignResponseError", "UnexpectedJSONError"),
 }
-#: Names that hold a text before it is raised or told.
+#: Variables that hold a message before it is raised or logged.
 TEXTS = {"msg", "message", "reason", "why"}
-#: Functions that give a text, or texts, which are told as they are.
+#: Functions that return messages, which are shown unchanged.
 TELLING = {"_cause"}
 
 
 def told(node: ast.expr) -> str | None:
-    """A text in the code, with `…` for what is filled in."""
+    """A string in the code, with `…` for interpolated values."""
     match node:
         case ast.Constant(value=str() as text):
             return re.sub(r"%\.?\d*[sdrf]", "…", text)
@@ -93,7 +93,7 @@ def texts(tree: ast.AST) -> list[str]:
 
 
 def messages() -> dict[str, str]:
-    """Every message, and the module that it is in."""
+    """Every message, with the name of its module."""
     return {
         text: path.name
         for path in sorted(CODE.rglob("*.py"))
@@ -119,19 +119,19 @@ def listed() -> list[str]:
 
 
 def is_of(message: str, pattern: str) -> bool:
-    """Whether a message of the code is what the README lists."""
+    """Whether a message of the code matches one in the README."""
     parts = [re.escape(part) for part in pattern.split("…")]
-    # What is wrong with a setting stands with or without the name of it.
+    # The README may omit the name of the setting that a message starts with.
     return re.fullmatch("(…: )?" + ".*".join(parts), message) is not None
 
 
-#: Said by the SDK, not by this code.
+#: Messages of the SDK, which are not in this code.
 OF_THE_SDK = {"… is not of type …"}
 MESSAGES = messages()
 
 
 def test_messages_are_found_in_the_code():
-    """Of every sort, and whole: the values that are filled in are left out."""
+    """Messages of every kind are found, with `…` for interpolated values."""
     assert len(MESSAGES) > 70
     assert set(MESSAGES.values()) >= {
         *("responses.py", "errors.py", "scheduler.py", "organizations.py"),
@@ -147,12 +147,12 @@ def test_messages_are_found_in_the_code():
         assert text in MESSAGES
 
 
-#: What is raised and never told as it is: others are made of it.
+#: Exceptions that are always converted to others before a user sees them.
 UNTOLD = {"BadSettings", "DamagedBodyError", "UnexpectedShapeError"}
 
 
 def test_errors_of_every_sort_are_looked_for():
-    """A new sort of error has to be told to this test."""
+    """Every exception that the code raises is listed in `ERRORS` or `UNTOLD`."""
     raised = {
         getattr(call.func, "attr", None) or getattr(call.func, "id", None)
         for path in CODE.rglob("*.py")
@@ -165,19 +165,19 @@ def test_errors_of_every_sort_are_looked_for():
 
 @pytest.mark.parametrize("message", MESSAGES)
 def test_every_message_is_in_the_readme(message):
-    """A user who searches for it finds it."""
+    """Every message in the code is in the README, where a user can find it."""
     assert any(is_of(message, pattern) for pattern in listed()), MESSAGES[message]
 
 
 @pytest.mark.parametrize("pattern", listed())
 def test_every_message_of_the_readme_is_in_the_code(pattern):
-    """None is left of former versions, and none is so short that it fits anything."""
+    """No message in the README is obsolete, or so short that it matches anything."""
     assert len(pattern.replace("…", "").strip()) >= 8
     assert pattern in OF_THE_SDK or any(is_of(text, pattern) for text in MESSAGES)
 
 
 def test_every_row_of_the_readme_has_a_cause_and_a_cure():
-    """And none stands there twice."""
+    """Every row has a message, a cause and a cure, and no message is listed twice."""
     for row in rows():
         assert len(row) == len(("message", "cause", "cure")), row
         assert all(row)
