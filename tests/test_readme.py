@@ -1,9 +1,9 @@
-"""The commands of the documentation do what it says.
+"""The commands in the documentation work and print what it shows.
 
-In README.md, CONTRIBUTING.md and docs/, a block of `bash` is run here, as a reader
-would, in one folder for each file; a block of `text` right below is what it prints. A
-command that cannot be run stands in `NOT_RUN` with the reason. A block of `sh`, or of
-any language that is not looked at here, belongs to another test, which names the file.
+The `bash` blocks in README.md, CONTRIBUTING.md and docs/ are run here as a reader would
+run them, in one folder for each file; a `text` block right below one is its output.
+`NOT_RUN` has the commands that cannot be run, and the reasons. A block of `sh`, or of
+any language that is not checked here, belongs to another test, which names the file.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ FILES = [
 
 PYPI = "installs from PyPI; the test has it in place already"
 MELTANO = "needs Meltano, and a Sentry"
-#: How commands begin that are not run here, and why.
+#: The beginnings of the commands that are not run here, and the reasons.
 NOT_RUN = {
     "python3 -m venv ": PYPI,
     "tap/bin/pip install ": PYPI,
@@ -61,8 +61,8 @@ NOT_RUN = {
     "make lint": "checks this test",
 }
 
-#: Asks the question of `make demo`. Not in this process: what DuckDB is made with
-#: complains at the end of one whose garbage the tap has frozen.
+#: Asks the question of `make demo`, in another process: DuckDB's bindings complain at
+#: the end of a process whose garbage collector the tap has frozen.
 ASK = """
 import json, sys, duckdb
 from tests import demo
@@ -73,7 +73,7 @@ print(json.dumps([demo.QUESTION, *rows], default=str))
 """
 
 FENCE = re.compile(r"^ *```(\w+)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
-#: What a text block may leave out: numbers that depend on the day, and more lines.
+#: Stands in a text block for numbers that depend on the day, and for more lines.
 ELLIPSIS = "…"
 
 
@@ -89,12 +89,12 @@ class Block:
 
     @property
     def name(self) -> str:
-        """Where it stands."""
+        """The file and the line of the block."""
         return f"{self.file.name}:{self.line}"
 
     @property
     def commands(self) -> list[str]:
-        """Its commands, without comments; one may take several lines."""
+        """The commands of the block, without comments; one may span several lines."""
         joined = self.text.replace("\\\n", "\\\0")
         lines = (line.partition("  # ")[0].strip() for line in joined.splitlines())
         kept = (line.partition("    # ")[0].rstrip() for line in lines if line)
@@ -124,7 +124,7 @@ BLOCKS = [block for file in FILES for block in blocks_of(file)]
 
 
 def reason(command: str) -> str | None:
-    """Why a command is not run, if it is not."""
+    """The reason why a command is not run, or None if it is run."""
     return next((why for how, why in NOT_RUN.items() if command.startswith(how)), None)
 
 
@@ -138,14 +138,14 @@ def of(language: str, file: str = "README.md") -> list[Block]:
 
 @pytest.fixture(scope="module")
 def sentry() -> Iterator[SentrySimulator]:
-    """The Sentry of `make demo`."""
+    """A simulated Sentry with the data of `make demo`."""
     with SentrySimulator(clock=lambda: datetime.now(UTC)).served() as simulator:
         yield simulator
 
 
 @pytest.fixture
 def desk(tmp_path: Path, target: str) -> Path:
-    """A folder with what the commands that are not run would have installed."""
+    """A folder with what the commands in `NOT_RUN` would have installed."""
     for name, program in (
         ("tap", Path(sys.executable).parent / "tap-sentry"),
         ("target", Path(target)),
@@ -157,14 +157,14 @@ def desk(tmp_path: Path, target: str) -> Path:
 
 
 def adapted(text: str, sentry: SentrySimulator) -> str:
-    """What a reader fills in: the token, and here an address too."""
+    """Fill in the token, as a reader would, and the address of the simulator."""
     address = f'"auth_token": "{TOKEN}", "api_url": "{sentry.url}"'
     text = re.sub(r'"auth_token": "sntryu_…"', address, text)
     return text.replace("sntryu_…", TOKEN)
 
 
 def shell(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run a script as a shell does that stops at the first failure."""
+    """Run a script in a shell that stops at the first failure."""
     ours = ("TAP_SENTRY_", "TARGET_JSONL", "MAKE")
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith(ours)
@@ -184,7 +184,7 @@ def shell(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.end_to_end
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
 def test_every_command_runs_and_prints_what_it_says(file, sentry, desk):
-    """One after the other, in the folder that those before have left."""
+    """The commands of a file work in order, in one folder, and print what it shows."""
     ran = []
     for block in of("bash", file.name):
         commands = [line for line in block.commands if reason(line) is None]
@@ -203,7 +203,7 @@ def test_every_command_runs_and_prints_what_it_says(file, sentry, desk):
 
 @pytest.mark.parametrize("how", NOT_RUN)
 def test_nothing_is_excused_that_is_not_there(how):
-    """An entry of a command that has gone would excuse the next of its name."""
+    """Every entry of `NOT_RUN` matches a command that is in the documentation."""
     assert any(
         command.startswith(how)
         for block in BLOCKS
@@ -213,7 +213,7 @@ def test_nothing_is_excused_that_is_not_there(how):
 
 
 def test_commands_are_told_apart():
-    """The block of the quick start, of which all but the installing is run."""
+    """All commands of the quick start are run, except those that install."""
     (block,) = (b for b in of("bash") if "sentry.jsonl" in b.text)
 
     assert [reason(line) for line in block.commands] == [PYPI, PYPI, None, None, None]
@@ -221,7 +221,7 @@ def test_commands_are_told_apart():
 
 
 def test_make_has_what_the_documentation_calls():
-    """Also what is not run here."""
+    """The Makefile has every target that the documentation names, run here or not."""
     named = {
         name
         for block in BLOCKS
@@ -237,26 +237,26 @@ def test_make_has_what_the_documentation_calls():
 
 
 def test_no_block_is_overlooked():
-    """Each language is one that is looked at, here or in a test that names the file."""
+    """Every block is checked here, or in a test that names its file."""
     tests = [path for path in ROOT.glob("tests/**/*.py") if path != Path(__file__)]
     for block in BLOCKS:
-        # Python is there as an outline only.
+        # Blocks of Python are outlines only.
         here = block.language in {"bash", "text", "json", "yaml", "python"}
         elsewhere = any(block.file.name in path.read_text() for path in tests)
         assert here or elsewhere, f"{block.name}: no test looks at {block.language}"
 
-    # A fence that is not closed, or without a language, would hide what follows.
+    # An unclosed fence, or one without a language, would hide what follows.
     for file in FILES:
         fences = re.findall(r"^ *```.*$", file.read_text(), re.MULTILINE)
         assert len(fences) == 2 * len([b for b in BLOCKS if b.file == file])
 
 
-# What is shown ------------------------------------------------------------------------
+# Output and settings ------------------------------------------------------------------
 
 
 @pytest.mark.end_to_end
 def test_the_demo_has_the_answer_that_the_readme_shows(sentry, desk):
-    """The question of `make demo`, asked of what the quick start has loaded."""
+    """The README shows the answer to the demo's question about the loaded rows."""
     (desk / "config.json").write_text(
         json.dumps({"auth_token": TOKEN, "api_url": sentry.url})
     )
@@ -286,13 +286,13 @@ def test_the_demo_has_the_answer_that_the_readme_shows(sentry, desk):
 
     assert shown.startswith(question)
     assert head == columns
-    # The dates are those of the day on which it was written.
+    # The dates in the README are those of the day on which it was written.
     assert [row[:-1] for row in cells] == [[*map(str, row[:-1])] for row in answer]
 
 
 @pytest.mark.end_to_end
 def test_the_table_at_the_end_has_the_columns_that_the_readme_shows(sentry, desk):
-    """The rows too, but for the numbers, which depend on the day."""
+    """The README's table matches that of a run, except for numbers that vary by day."""
     (shown,) = (b.text for b in of("text") if b.text.startswith("stream "))
     config = {"auth_token": TOKEN, "api_url": sentry.url, "start_date": "30d"}
     (desk / "config.json").write_text(json.dumps(config))
@@ -326,7 +326,7 @@ def test_the_table_at_the_end_has_the_columns_that_the_readme_shows(sentry, desk
     head, *others = shown.splitlines()
 
     def masked(line: str) -> tuple[int, str]:
-        """Where the numbers end, and what stands under `done`."""
+        """Where the numbers end, and the text under `done` with its digits masked."""
         numbers = re.match(r"\w+ +[\d,]+ +[\d,]+", line)
         assert numbers, line
         done = line[head.index("done") :].partition(",")[0]
@@ -339,7 +339,7 @@ def test_the_table_at_the_end_has_the_columns_that_the_readme_shows(sentry, desk
 
 @pytest.mark.parametrize("block", of("json"), ids=lambda block: block.name)
 def test_the_settings_that_are_shown_are_right(block):
-    """Those of a file."""
+    """The configs in the README are valid."""
     config = json.loads(block.text.replace("sntryu_…", TOKEN))
     found = TapSentry(config=config).run.settings
 
@@ -347,7 +347,7 @@ def test_the_settings_that_are_shown_are_right(block):
 
 
 def test_the_variables_that_are_shown_are_right(sentry, tmp_path):
-    """Those of the environment: each is the name of a setting."""
+    """The environment variables of the README's example are names of settings."""
     (block,) = (b for b in of("bash") if "TAP_SENTRY_ORGANIZATIONS" in b.text)
     ended = shell(f"{adapted(block.text, sentry)}\ncompgen -e", tmp_path)
     found = {
@@ -361,7 +361,7 @@ def test_the_variables_that_are_shown_are_right(sentry, tmp_path):
 
 @pytest.mark.parametrize("block", of("yaml"), ids=lambda block: block.name)
 def test_the_yaml_that_is_shown_is_right(block):
-    """It can be read, and each setting in it is one."""
+    """The YAML in the README can be parsed, and every setting in it exists."""
     found = yaml.safe_load(block.text)
     plugin = found["plugins"]["extractors"][0] if "plugins" in found else found
     names = {*plugin["config"], *(item["name"] for item in plugin.get("settings", ()))}
