@@ -1,4 +1,4 @@
-"""What the workflow of a release takes from this repository."""
+"""The notes that the release workflow takes from the changelog."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ CHANGELOG = """\
 
 
 def notes(version: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """What is said of a version, by the changelog in a folder."""
+    """Print the notes of a version from the changelog in a folder."""
     command = ["make", "--silent", f"--file={ROOT / 'Makefile'}", "notes"]
     return subprocess.run(  # noqa: S603, ours
         [*command, f"VERSION={version}"],
