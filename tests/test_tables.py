@@ -1,6 +1,6 @@
-"""The picture of the tables in the README is that of the catalog.
+"""The diagram of the tables in the README matches the catalog.
 
-`SNAPSHOTS=write pytest tests/test_tables.py` draws it again.
+`SNAPSHOTS=write pytest tests/test_tables.py` redraws it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PICTURE = re.compile(r"(?<=^```mermaid\n).*?(?=^```$)", re.MULTILINE | re.DOTALL
 
 
 def test_the_readme_shows_the_tables_of_the_catalog():
-    """Keys, references and main columns, as `scripts/draw_tables.py` draws them."""
+    """The README has the diagram that `scripts/draw_tables.py` draws."""
     text = README.read_text(encoding="utf-8")
     if os.environ.get("SNAPSHOTS") == "write":
         text = PICTURE.sub(lambda _: draw(), text)
@@ -30,7 +30,7 @@ def test_the_readme_shows_the_tables_of_the_catalog():
 
 
 def test_every_table_hangs_on_another():
-    """Each stream is drawn, and but for the first one a line leads to it."""
+    """Every stream is drawn, and a line leads to each of them except the first."""
     picture = draw()
     led_to = re.findall(r"^    \w+ \|[|o]--o[|{] (\w+) : \w+$", picture, re.MULTILINE)
 
@@ -42,7 +42,7 @@ def test_every_table_hangs_on_another():
 
 @each_stream
 def test_ids_of_other_tables_are_references(stream):
-    """What the tap adds to a row to say where it is from, and what it is of."""
+    """Every id that the tap adds to a row refers to another table."""
     columns = vars(stream)["schema"]["properties"]
     others = {name for name in columns if re.fullmatch(r"[a-z]+_id", name)}
 
@@ -50,7 +50,7 @@ def test_ids_of_other_tables_are_references(stream):
 
 
 def test_events_refer_to_what_they_are_of():
-    """One example in full."""
+    """Events refer to their organization, project and issue."""
     kinds = references(ProjectEvents)
 
     assert kinds["issue_id"] is ProjectIssues
