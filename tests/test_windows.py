@@ -1,4 +1,4 @@
-"""What the date settings mean, and how a period is cut up."""
+"""The meaning of the date settings, and the splitting of a period."""
 
 from __future__ import annotations
 
@@ -67,14 +67,14 @@ def test_a_day_is_a_whole_utc_day(text, start, end):
     ["", "36h", "30m", "2026-11-01T00:00:00Z", "2026-11", "2026-1-1", "today", "1d1d"],
 )
 def test_what_names_no_day_is_refused(text):
-    """A report is for one whole day, which hours and instants do not name."""
+    """Hours and instants, which name no whole day, are refused."""
     with pytest.raises(ValueError, match="is not a day such as 2026-11-01 or 1d"):
         parse_day(text, NOW)
 
 
 @pytest.mark.parametrize("text", ["2026-13-01", "2026-02-30", "2025-02-29"])
 def test_a_day_that_no_calendar_has_is_refused(text):
-    """Digits alone do not make a day."""
+    """A date that does not exist is refused, even if its digits are well-formed."""
     with pytest.raises(ValueError, match=text):
         parse_day(text, NOW)
 
@@ -103,13 +103,13 @@ def test_a_day_that_no_calendar_has_is_refused(text):
     ],
 )
 def test_an_end_includes_its_day_and_excludes_its_instant(text, as_start, as_end):
-    """Days (10d, 2w too) are included as an end; instants and hours are exact."""
+    """An end includes its day (also 10d or 2w); instants and hours are exact."""
     assert at(as_start) == parse_date(text, NOW)
     assert at(as_end) == parse_date(text, NOW, is_end=True)
 
 
 def test_ten_to_five_days_back_are_six_whole_days():
-    """Days back from 10 to 5 are the tenth to the fifth day, both included."""
+    """`10d` to `5d` are the tenth to the fifth day back, both included."""
     window = Window(parse_date("10d", NOW), parse_date("5d", NOW, is_end=True))
 
     assert window.end - window.start == 6 * DAY
@@ -128,7 +128,7 @@ def test_ten_to_five_days_back_are_six_whole_days():
     ],
 )
 def test_what_is_no_date_is_refused(text):
-    """Nothing is guessed: neither other notations nor impossible dates pass."""
+    """Other notations and impossible dates are refused instead of guessed."""
     with pytest.raises((ValueError, OverflowError)):
         parse_date(text, NOW)
 
@@ -145,14 +145,14 @@ def test_durations_are_read_by_their_unit(text, seconds):
 @quick
 @given(st.integers(0, 999_999), st.sampled_from(sorted(UNITS)))
 def test_every_number_of_every_unit_is_a_duration(number, unit):
-    """The number counts the unit, however large it is."""
+    """A duration is its number times its unit, however large the number is."""
     assert number * UNITS[unit] == parse_duration(f" {number}{unit} ")
 
 
 @quick
 @given(st.text(alphabet="0123456789smhdw .-+", max_size=8))
 def test_a_duration_has_one_number_and_one_unit(text):
-    """Anything else is refused, and the message repeats it."""
+    """Any text but a number and a unit is refused."""
     assume(not (text.strip()[:-1].isdigit() and text.strip()[-1:] in UNITS))
 
     with pytest.raises(ValueError, match="is not a duration such as"):
@@ -162,7 +162,7 @@ def test_a_duration_has_one_number_and_one_unit(text):
 @quick
 @given(instants, offsets)
 def test_an_instant_means_the_same_in_every_zone(instant, zone):
-    """What is written with an offset is that instant in UTC, to the microsecond."""
+    """A date with an offset is parsed as that instant in UTC, to the microsecond."""
     text = instant.astimezone(zone).isoformat()
 
     assert instant == parse_date(text, NOW)
@@ -173,7 +173,7 @@ def test_an_instant_means_the_same_in_every_zone(instant, zone):
 @quick
 @given(instants)
 def test_what_is_written_is_read_again(instant):
-    """Texts of requests and state mean the second that they were made from."""
+    """Dates written to requests and state are parsed as the same second."""
     second = instant.replace(microsecond=0)
 
     assert second == parse_instant(to_text(instant))
@@ -183,7 +183,7 @@ def test_what_is_written_is_read_again(instant):
 @quick
 @given(instants)
 def test_a_day_is_written_and_read_as_that_day(instant):
-    """The day of any instant holds the instant, and starts where it is floored."""
+    """The day of an instant contains it, and starts at its floor."""
     window = parse_day(f"{instant:%Y-%m-%d}", NOW)
 
     assert instant in window
@@ -191,13 +191,13 @@ def test_a_day_is_written_and_read_as_that_day(instant):
 
 
 def test_dates_of_records_without_a_zone_are_utc():
-    """Old servers leave the zone out."""
+    """Dates without a zone, which old servers send, are in UTC."""
     assert at("2026-11-01T12:00:00.5") == parse_instant("2026-11-01T12:00:00.5")
     assert at("2026-11-01T12:00:00") == parse_instant("2026-11-01T12:00:00Z")
 
 
 def test_other_zones_are_written_as_utc():
-    """Requests and state name UTC, in whole seconds."""
+    """Dates in requests and state are in UTC, in whole seconds."""
     instant = datetime(2026, 11, 1, 1, 2, 3, 999_999, tzinfo=timezone(2 * HOUR))
 
     assert to_text(instant) == "2026-10-31T23:02:03Z"
@@ -206,7 +206,7 @@ def test_other_zones_are_written_as_utc():
 @quick
 @given(instants, steps)
 def test_floor_and_ceil_enclose_an_instant(instant, step):
-    """They are the multiples of the step next to it, and the same on a multiple."""
+    """`floor` and `ceil` return the multiples of the step at or next to an instant."""
     low, high = floor(instant, step), ceil(instant, step)
 
     assert low <= instant <= high
@@ -225,14 +225,14 @@ def test_floor_and_ceil_enclose_an_instant(instant, step):
     ],
 )
 def test_buckets_start_with_the_utc_day_and_hour(instant, step, low, high):
-    """Days and hours are those of UTC."""
+    """Days and hours start where those of UTC start."""
     assert (at(low), at(high)) == (floor(at(instant), step), ceil(at(instant), step))
 
 
 @quick
 @given(instants, st.timedeltas(-DAY, 900 * DAY), st.timedeltas(HOUR, 1000 * DAY))
 def test_parts_cover_a_window_without_gap_or_overlap(start, length, step):
-    """Consecutive parts of at most the step are all of the window and no more."""
+    """Consecutive parts of at most one step cover exactly the window."""
     window = Window(start, start + length)
     assume(length // step < 500)
     parts = list(split(window, step))
@@ -254,12 +254,12 @@ def test_a_window_holds_its_start_and_not_its_end(start, length):
     assert start in window
     assert window.end not in window
     assert window.end - timedelta(microseconds=1) in window
-    # What begins with all that Sentry holds has no start.
+    # A window that starts at `BEGINNING` has no lower bound.
     assert start == BEGINNING or start - timedelta(microseconds=1) not in window
 
 
 def test_a_window_that_ends_where_it_starts_is_empty():
-    """There is nothing to ask for in it, and nothing lies in it."""
+    """A window that ends at or before its start is empty and contains nothing."""
     assert not Window(NOW, NOW)
     assert not Window(NOW, NOW - HOUR)
     assert NOW not in Window(NOW, NOW)
