@@ -131,7 +131,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
         self.wfile.flush()
 
-    do_HEAD = do_POST = do_PUT = do_DELETE = do_OPTIONS = do_GET  # noqa: N815 - named by http.server
+    do_HEAD = do_POST = do_PUT = do_DELETE = do_OPTIONS = do_GET  # noqa: N815, theirs
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - as in the base class
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - inherited
         """Log nothing."""
