@@ -6,6 +6,7 @@ https://docs.sentry.io/api/ratelimits/
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
@@ -60,9 +61,10 @@ def _integer(text: str | None) -> int | None:
 
 def _number(text: str | None) -> float | None:
     try:
-        return float(text) if text else None
+        found = float(text) if text else math.nan
     except ValueError:
         return None
+    return found if math.isfinite(found) else None
 
 
 def _clock(date: str | None, now: float) -> float | None:

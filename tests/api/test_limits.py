@@ -133,6 +133,8 @@ def test_a_date_that_is_none_says_nothing_of_the_clock(date):
         (formatdate(NOW + 86_400, usegmt=True), LONGEST_RETRY_AFTER),
         ("", None),
         ("later", None),
+        ("nan", None),
+        ("inf", None),
     ],
 )
 def test_retry_after_is_a_number_or_a_date(text, seconds):
