@@ -73,8 +73,6 @@ print(json.dumps([demo.QUESTION, *rows], default=str))
 """
 
 FENCE = re.compile(r"^ *```(\w+)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
-#: Stands in a text block for numbers that depend on the day, and for more lines.
-ELLIPSIS = "…"
 
 
 @dataclass(frozen=True)

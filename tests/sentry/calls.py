@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tests.sentry.answers import Answer
-
 if TYPE_CHECKING:
     import re
     from collections.abc import Callable

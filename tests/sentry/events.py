@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from tests.sentry.answers import (
     Answer,
@@ -23,13 +23,9 @@ from tests.sentry.times import Window
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from tests.sentry.answers import Answer
     from tests.sentry.calls import Call
     from tests.sentry.data.events import Event, Record
     from tests.sentry.world import World
-
-
-T = TypeVar("T")
 
 
 @endpoint(

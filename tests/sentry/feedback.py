@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from tests.sentry.answers import (
     Answer,
@@ -14,15 +14,11 @@ from tests.sentry.endpoints import PAGED, endpoint
 from tests.sentry.lists import shaped, values
 
 if TYPE_CHECKING:
-    from tests.sentry.answers import Answer
     from tests.sentry.calls import Call
     from tests.sentry.data.objects import (
         Feedback,
     )
     from tests.sentry.world import World
-
-
-T = TypeVar("T")
 
 
 @endpoint("projects/{org}/{project}/user-feedback/", "project:read", f"{PAGED} status")

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from tests.sentry.answers import (
     FORBIDDEN,
@@ -24,7 +24,6 @@ from tests.sentry.search import searched
 from tests.sentry.times import DAY, HOUR, Window, floored, milliseconds
 
 if TYPE_CHECKING:
-    from tests.sentry.answers import Answer
     from tests.sentry.calls import Call
     from tests.sentry.data.events import Newest, Record
     from tests.sentry.data.objects import (
@@ -32,9 +31,6 @@ if TYPE_CHECKING:
         Project,
     )
     from tests.sentry.world import World
-
-
-T = TypeVar("T")
 
 
 def selected(sentry: World, call: Call) -> list[Project]:

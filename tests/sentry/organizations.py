@@ -13,7 +13,6 @@ from tests.sentry.answers import (
 from tests.sentry.endpoints import PAGED, endpoint, plain_list
 
 if TYPE_CHECKING:
-    from tests.sentry.answers import Answer
     from tests.sentry.calls import Call
     from tests.sentry.data.objects import (
         Organization,

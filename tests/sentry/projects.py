@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from tests.sentry.answers import (
     Answer,
@@ -17,16 +17,12 @@ from tests.sentry.organizations import readable
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from tests.sentry.answers import Answer
     from tests.sentry.calls import Call
     from tests.sentry.data.events import EventUser
     from tests.sentry.data.objects import (
         Project,
     )
     from tests.sentry.world import World
-
-
-T = TypeVar("T")
 
 
 def chosen_projects(_: World, call: Call) -> list[Project]:

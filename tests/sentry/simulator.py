@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
     import requests
 
-    from tests.sentry.answers import Answer
     from tests.sentry.data.events import Record
 
 

@@ -23,7 +23,6 @@ from tests.sentry.times import DAY, HOUR, floored, parse_period
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tests.sentry.answers import Answer
     from tests.sentry.calls import Call
     from tests.sentry.data.events import Record
     from tests.sentry.data.objects import (
