@@ -1,1 +1,1 @@
-"""What a person types and sees."""
+"""Tests of the command line."""
