@@ -1,4 +1,4 @@
-"""What `--test` says of token, scopes, organizations and projects, and `--about`."""
+"""`--test`, which checks token, scopes, organizations and projects, and `--about`."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ ALL_SCOPES = ", ".join(sorted(SCOPES))
 
 @pytest.fixture
 def command(monkeypatch, tmp_path) -> Any:
-    """Run the command line in this process: its code and what it prints."""
-    # The SDK puts its own in place.
+    """Run the command line in this process; return its code and output lines."""
+    # The SDK replaces the hook; this restores it afterwards.
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
 
     def command(
@@ -50,14 +50,14 @@ def command(monkeypatch, tmp_path) -> Any:
     logging.captureWarnings(capture=False)
 
 
-# What is right ------------------------------------------------------------------------
+# Passing checks -----------------------------------------------------------------------
 
 
 created = operator.attrgetter("created")
 
 
 def test_all_that_is_right_is_said_in_words(sentry, command):
-    """With the number of projects, and 0 to end with."""
+    """Passed checks are printed with the number of projects, and the code is 0."""
     code, lines = command(sentry)
 
     assert code == 0
@@ -74,7 +74,7 @@ def test_all_that_is_right_is_said_in_words(sentry, command):
 
 
 def test_it_takes_few_requests(sentry, command):
-    """The token, the organizations and their projects: no issue and no event."""
+    """Only the token, the organizations and their projects are requested."""
     sentry.page_size = 100
     command(sentry)
 
@@ -86,7 +86,7 @@ def test_it_takes_few_requests(sentry, command):
 
 
 def test_what_the_settings_choose_is_counted(sentry, command):
-    """Of all that there are; teams only where they are named."""
+    """Chosen projects are counted out of all; teams are checked only if named."""
     slug = sentry.organizations[0].projects[0].slug
     team = sentry.organizations[0].teams[0].slug
     code, lines = command(sentry, projects=[slug], teams=[team])
@@ -97,7 +97,7 @@ def test_what_the_settings_choose_is_counted(sentry, command):
 
 
 def test_a_server_that_does_not_tell_scopes_is_no_matter(sentry, command):
-    """Old ones and some proxies do not; then the lists decide."""
+    """Old servers and some proxies do not state scopes; then the lists decide."""
     for kind in ({"empty": True}, {"body": {"detail": "no"}}):
         sentry.fault(404, when=lambda seen: not seen.path, times=2, **kind)
         code, lines = command(sentry)
@@ -109,7 +109,7 @@ def test_a_server_that_does_not_tell_scopes_is_no_matter(sentry, command):
 
 @pytest.mark.parametrize("fault", [500, 504, 403, 404, "truncated"])
 def test_a_root_that_fails_is_no_matter_while_the_lists_answer(sentry, command, fault):
-    """It is asked once; the lists decide, as in a run."""
+    """A failing API root is requested once; the lists decide, as in a run."""
     details = {} if isinstance(fault, str) else {"html": "<title>No</title>"}
     sentry.fault(fault, when=lambda seen: not seen.path, times=None, **details)
     code, lines = command(sentry)
@@ -119,11 +119,11 @@ def test_a_root_that_fails_is_no_matter_while_the_lists_answer(sentry, command, 
     assert [request.path for request in sentry.requests].count("") == 1
 
 
-# What is wrong ------------------------------------------------------------------------
+# Failing checks -----------------------------------------------------------------------
 
 
 def test_a_refused_token_is_said(sentry, command):
-    """Nothing else is asked for then."""
+    """A rejected token is reported, and nothing else is requested."""
     sentry.tokens[TOKEN] = Token(expired=True)
     code, lines = command(sentry)
 
@@ -137,7 +137,7 @@ def test_a_refused_token_is_said(sentry, command):
 
 
 def test_a_missing_scope_is_said_with_the_streams_that_need_it(sentry, command):
-    """Those that are selected."""
+    """A missing scope is listed with the selected streams that need it."""
     sentry.tokens[TOKEN] = Token(frozenset({"org:read", "project:admin"}))
     code, lines = command(sentry)
 
@@ -147,7 +147,7 @@ def test_a_missing_scope_is_said_with_the_streams_that_need_it(sentry, command):
 
 
 def test_the_catalog_says_which_scopes_are_needed(sentry, command, tmp_path):
-    """What is not selected needs none, wherever `--catalog` stands."""
+    """Only selected streams need scopes, wherever `--catalog` is in the command."""
     sentry.tokens[TOKEN] = Token(frozenset({"org:read"}))
     file = tmp_path / "catalog.json"
     for streams, wrong in (
@@ -166,7 +166,7 @@ def test_the_catalog_says_which_scopes_are_needed(sentry, command, tmp_path):
 
 
 def test_without_the_first_scope_nothing_else_is_asked(sentry, command):
-    """The lists would be refused."""
+    """Without org:read no list is requested, since it would be denied."""
     sentry.tokens[TOKEN] = Token(frozenset())
     code, lines = command(sentry)
 
@@ -176,7 +176,7 @@ def test_without_the_first_scope_nothing_else_is_asked(sentry, command):
 
 
 def test_an_organization_that_is_not_there_is_said(sentry, command):
-    """With the one that may be meant; the others are looked at all the same."""
+    """The nearest name is suggested for an unknown organization; others are checked."""
     right = sentry.organizations[0].slug
     code, lines = command(sentry, organizations=[right[:-1], right, "zzz"])
 
@@ -195,7 +195,7 @@ def test_an_organization_that_is_not_there_is_said(sentry, command):
 
 
 def test_a_project_or_team_that_is_not_there_is_said(sentry, command):
-    """Globs that fit nothing too."""
+    """Unknown names and globs that match nothing are reported."""
     slug = sentry.organizations[0].projects[0].slug
     code, lines = command(sentry, projects=[slug[:-1], "zzz-*"], teams=["zzz"])
 
@@ -207,7 +207,7 @@ def test_a_project_or_team_that_is_not_there_is_said(sentry, command):
 
 
 def test_a_token_that_lists_nothing_is_said(sentry, command):
-    """That of an integration has to be told its organizations."""
+    """A token of an integration lists no organizations: they have to be named."""
     sentry.tokens[TOKEN] = Token(lists_organizations=False)
     code, lines = command(sentry)
 
@@ -219,7 +219,7 @@ def test_a_token_that_lists_nothing_is_said(sentry, command):
 
 
 def test_lists_that_fail_are_said(sentry, command):
-    """One of them does not hide the others, nor accuses a project."""
+    """A failing list is reported, and no name that may be in it is called unknown."""
     slug = sentry.organizations[0].slug
     lists = f"organizations/{slug}/projects/"
     sentry.fault(403, times=None, when=lambda seen: seen.path == lists)
@@ -240,7 +240,7 @@ def test_lists_that_fail_are_said(sentry, command):
     ],
 )
 def test_an_address_that_is_no_sentry_is_said(sentry, command, kind, says):
-    """With where to look."""
+    """An address that is not a Sentry is an error that suggests checking `api_url`."""
     sentry.fault(kind, times=None)
     code, lines = command(sentry)
 
@@ -251,7 +251,7 @@ def test_an_address_that_is_no_sentry_is_said(sentry, command, kind, says):
 
 
 def test_wrong_settings_are_told_before_anything_is_asked(sentry, command, caplog):
-    """As in a run: in the log, and with 1."""
+    """Wrong settings are logged with exit code 1, as in a run."""
     code, lines = command(sentry, start_date="soon")
 
     assert (code, lines) == (1, [])
@@ -259,11 +259,11 @@ def test_wrong_settings_are_told_before_anything_is_asked(sentry, command, caplo
     assert sentry.requests == []
 
 
-# Beside the words ---------------------------------------------------------------------
+# Other output -------------------------------------------------------------------------
 
 
 def test_schemas_are_written_to_the_end(sentry, command):
-    """`--test=schema` writes a whole line for each stream, and asks for nothing."""
+    """`--test=schema` writes a full line for each stream and makes no request."""
     code, lines = command(sentry, "--test=schema")
 
     assert code == 0
@@ -272,7 +272,7 @@ def test_schemas_are_written_to_the_end(sentry, command):
 
 
 def test_the_help_says_what_it_does(command, sentry):
-    """Not what the SDK would do."""
+    """`--help` describes the tap's `--test`, not the SDK's."""
     _, lines = command(sentry, "--help")
     text = " ".join(" ".join(lines).split())
 
@@ -305,7 +305,7 @@ def test_the_nearest_name_is_meant():
 
 
 def about(*arguments: str) -> str:
-    """What the command prints."""
+    """Return the output of `--about`."""
     return subprocess.run(  # noqa: S603 - our own
         [sys.executable, "-m", "tap_sentry", "--about", *arguments],
         cwd=ROOT,
@@ -346,7 +346,7 @@ Settings:
 
 
 def test_about_says_all_of_it():
-    """Who it is, what it can do, and what each setting means."""
+    """`--about` prints versions, capabilities and the meaning of each setting."""
     text = about()
     head = HEAD.format(
         description=TapSentry.__doc__,
@@ -367,7 +367,7 @@ def test_about_says_all_of_it():
 
 
 def test_about_is_json_too():
-    """For Meltano's hub: with types, titles and defaults."""
+    """The JSON for Meltano's hub has types, titles and defaults."""
     found = json.loads(about("--format=json"))
 
     assert found.keys() == {
@@ -382,7 +382,7 @@ def test_about_is_json_too():
 
 
 def test_about_is_markdown_too():
-    """A table of the settings."""
+    """The Markdown has a table of the settings."""
     text = about("--format=markdown")
 
     assert text.startswith("# `tap-sentry`")
