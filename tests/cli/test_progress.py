@@ -1,4 +1,4 @@
-"""What a person sees on a terminal while the tap runs, and what anybody reads after."""
+"""The live table on a terminal, and the summary after a run."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[2]
-#: Seconds that a test waits for what has to come.
+#: Seconds that a test waits for a condition or a process.
 PATIENCE = 60.0
 STREAMS = ("organization_projects", "project_issues", "project_events", "project_users")
 
-#: Goes back to the top of the lines that are redrawn.
+#: Moves to the top of the lines that are redrawn, and erases them.
 REDRAWN = re.compile(r"(?:\r?\x1b\[2K|\r?\x1b\[1A)+")
 CONTROL = re.compile(r"\x1b\[([\d;?]*)([A-Za-z])")
 
@@ -54,7 +54,7 @@ class Terminal:
     raw: bytearray = field(default_factory=bytearray)
 
     def read(self) -> None:
-        """Read until the process has closed it."""
+        """Read until the process has closed the terminal."""
         while True:
             try:
                 part = os.read(self.master, 1 << 16)
@@ -66,18 +66,18 @@ class Terminal:
 
     @property
     def text(self) -> str:
-        """All that was written, as it was."""
+        """Everything that was written, unchanged."""
         return self.raw.decode()
 
     @property
     def frames(self) -> list[str]:
-        """What stood on the terminal from one drawing to the next."""
+        """The content of the terminal between one redraw and the next."""
         parts = REDRAWN.split(self.text)
         return [CONTROL.sub("", part).replace("\r\n", "\n") for part in parts]
 
     @property
     def end(self) -> list[str]:
-        """The lines that were left standing."""
+        """The lines that are left at the end."""
         return self.frames[-1].rstrip("\n").splitlines()
 
     @property
@@ -88,14 +88,14 @@ class Terminal:
 
 @pytest.fixture
 def sentry() -> Iterator[Faulty]:
-    """A small Sentry, by the clock of this machine."""
+    """A small Sentry with the clock of this machine."""
     found = Faulty(now=datetime.now(UTC).replace(microsecond=0), latency=0.005)
     with found.served():
         yield found
 
 
 def command(sentry: Faulty, folder: Path, *streams: str, **settings: Any) -> list[str]:
-    """The command line of a run."""
+    """Write the config and the catalog; return the command line of a run."""
     config = {
         "auth_token": TOKEN,
         "api_url": sentry.url,
@@ -113,7 +113,7 @@ def command(sentry: Faulty, folder: Path, *streams: str, **settings: Any) -> lis
 
 
 def environment(**more: str) -> dict[str, str]:
-    """The environment of a plain terminal."""
+    """Return the environment of a plain terminal."""
     ours = ("TAP_SENTRY_", "LOGLEVEL", "NO_COLOR", "FORCE_COLOR", "TTY_", "COLUMNS")
     kept = {name: value for name, value in os.environ.items() if name[:8] not in ours}
     return {**kept, "TERM": "xterm-256color", **more}
@@ -124,8 +124,8 @@ def run(
 ) -> Terminal:
     """Run a command with its stderr on a terminal, and read that to the end.
 
-    `send` is called with the process once something is on the terminal. What it writes
-    goes to the file `out` of the folder, or to the same terminal.
+    `send` is called with the terminal once the process has started. The stdout of the
+    process is the file `out` of the folder, the descriptor `out` or the same terminal.
     """
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
@@ -155,7 +155,7 @@ def run(
 
 
 def wait_for(is_there: Any) -> None:
-    """Wait until something is so."""
+    """Wait until a condition holds."""
     start = time.monotonic()
     while not is_there():
         assert time.monotonic() - start < PATIENCE
@@ -163,7 +163,7 @@ def wait_for(is_there: Any) -> None:
 
 
 def written(folder: Path) -> list[dict[str, Any]]:
-    """The messages on stdout, without the time at which they were made."""
+    """Return the messages on stdout, without `time_extracted`."""
     lines = (folder / "out").read_text().splitlines()
     messages = [json.loads(line) for line in lines]
     for message in messages:
@@ -172,7 +172,7 @@ def written(folder: Path) -> list[dict[str, Any]]:
 
 
 def counts(folder: Path) -> dict[str, str]:
-    """How many records of each stream there are on stdout, as a table says it."""
+    """Return the number of records of each stream on stdout, as the table prints it."""
     streams = [m["stream"] for m in written(folder) if m["type"] == "RECORD"]
     return {stream: f"{number:,}" for stream, number in Counter(streams).items()}
 
@@ -181,7 +181,7 @@ def counts(folder: Path) -> dict[str, str]:
 
 
 def test_a_terminal_shows_how_far_each_stream_is(sentry, tmp_path):
-    """A line for each that is running, drawn again where it stands."""
+    """Each stream that is running has a line, which is redrawn in place."""
     sentry.latency = 0.07
     terminal = run(command(sentry, tmp_path, *STREAMS), tmp_path)
     live = [frame for frame in terminal.frames[:-1] if frame.strip()]
@@ -203,7 +203,7 @@ HEADER = ["back", "done"]
 
 
 def test_what_was_read_stands_in_a_table_at_the_end(sentry, tmp_path):
-    """Nothing else is left of the lines, and the numbers are those of stdout."""
+    """Only the final table is left, and its numbers are those of stdout."""
     terminal = run(command(sentry, tmp_path, *STREAMS), tmp_path)
     rows = {line.split()[0]: line.split()[1:] for line in terminal.end[1:]}
 
@@ -217,7 +217,7 @@ def test_what_was_read_stands_in_a_table_at_the_end(sentry, tmp_path):
 
 
 def test_the_lines_of_the_sdk_about_itself_are_left_out(sentry, tmp_path):
-    """The table has what its metrics say; at DEBUG all is there."""
+    """The SDK's metrics are in the table, and in the log only at DEBUG."""
     line = command(sentry, tmp_path, "organizations")
     plain = run(line, tmp_path)
     debug = run(line, tmp_path, TAP_SENTRY_LOGLEVEL="debug")
@@ -228,7 +228,7 @@ def test_the_lines_of_the_sdk_about_itself_are_left_out(sentry, tmp_path):
 
 
 def test_log_lines_stand_whole_above_the_lines_that_are_redrawn(sentry, tmp_path):
-    """Also those that are longer than the terminal is wide."""
+    """Log lines are not cut, even if they are wider than the terminal."""
     sentry.fault(
         500,
         times=2,
@@ -245,7 +245,7 @@ def test_log_lines_stand_whole_above_the_lines_that_are_redrawn(sentry, tmp_path
 
 
 def test_a_wait_for_a_limit_is_shown(sentry, tmp_path):
-    """For how long it will last, and in the end for how long it did."""
+    """The table shows the time left to wait, and in the end the time waited."""
     sentry.fault(429, retry_after=3, when=lambda seen: seen.path.endswith("/users/"))
     terminal = run(command(sentry, tmp_path, "project_users"), tmp_path)
     end = {line.split()[0]: line for line in terminal.end}
@@ -276,7 +276,7 @@ def test_a_terminal_is_as_before_whatever_ends_the_run(sentry, tmp_path, number)
 
 
 def test_an_error_is_the_last_line(sentry, tmp_path):
-    """Below the table of what was read until then."""
+    """An error is below the table of what was read until then."""
     sentry.fault(401, times=None, after=12, body={"detail": "Token expired"})
     terminal = run(command(sentry, tmp_path, *STREAMS), tmp_path)
 
@@ -287,7 +287,7 @@ def test_an_error_is_the_last_line(sentry, tmp_path):
 
 
 def test_a_target_that_ends_leaves_a_clean_terminal(sentry, tmp_path):
-    """`tap-sentry | head -n 1`."""
+    """The end of a target, as in `tap-sentry | head -n 1`, leaves a clean terminal."""
     sentry.latency = 0.1
     reading, writing = os.pipe()
 
@@ -309,7 +309,7 @@ def test_a_target_that_ends_leaves_a_clean_terminal(sentry, tmp_path):
 
 
 def test_a_terminal_that_goes_away_does_not_end_the_run(sentry, tmp_path):
-    """Somebody closes the window of a run that does not care."""
+    """A run completes although its terminal is closed."""
     sentry.latency = 0.03
     line = command(sentry, tmp_path, *STREAMS)
     master, slave = pty.openpty()
@@ -330,11 +330,11 @@ def test_a_terminal_that_goes_away_does_not_end_the_run(sentry, tmp_path):
     assert written(tmp_path)[-1]["type"] == "STATE"
 
 
-# Elsewhere ----------------------------------------------------------------------------
+# Without a live table -----------------------------------------------------------------
 
 
 def test_nothing_is_drawn_where_nobody_looks(sentry, tmp_path):
-    """In a pipe there are log lines only, and what draws is not even loaded."""
+    """In a pipe there are log lines only, and rich is not even imported."""
     line = command(sentry, tmp_path, *STREAMS)
     line[1:1] = ["-X", "importtime"]
     ended = subprocess.run(  # noqa: S603 - our own
@@ -368,7 +368,7 @@ def test_nothing_is_drawn_where_nobody_looks(sentry, tmp_path):
     ],
 )
 def test_who_wants_it_plain_gets_it_plain(sentry, tmp_path, variables, has_table):
-    """A terminal that cannot redraw gets the table alone; WARNING not even that."""
+    """A terminal that cannot redraw gets the final table only, at WARNING nothing."""
     terminal = run(command(sentry, tmp_path, *STREAMS), tmp_path, **variables)
 
     assert terminal.process.returncode == 0
@@ -378,14 +378,14 @@ def test_who_wants_it_plain_gets_it_plain(sentry, tmp_path, variables, has_table
 
 
 def test_no_color_leaves_out_colors(sentry, tmp_path):
-    """https://no-color.org."""
+    """NO_COLOR is respected: https://no-color.org."""
     terminal = run(command(sentry, tmp_path, "organizations"), tmp_path, NO_COLOR="1")
 
     assert set(terminal.controls) <= {"0m", "2m", "2K", "1A"}
 
 
 def test_records_on_the_same_terminal_are_not_drawn_over(sentry, tmp_path):
-    """Without a target behind the tap, its lines are what is to be seen."""
+    """Without a target, records fill the terminal, so only the final table is drawn."""
     terminal = run(command(sentry, tmp_path, *STREAMS), tmp_path, out="terminal")
 
     assert not set(terminal.controls) & {"2K", "1A"}
@@ -394,7 +394,7 @@ def test_records_on_the_same_terminal_are_not_drawn_over(sentry, tmp_path):
 
 
 def test_a_terminal_changes_nothing_of_what_is_written(sentry, tmp_path):
-    """The same messages in the same order."""
+    """The messages and their order are the same with and without a terminal."""
     line = command(sentry, tmp_path, *STREAMS, end_date="1d")
     run(line, tmp_path)
     shown = written(tmp_path)
@@ -413,12 +413,12 @@ def test_a_terminal_changes_nothing_of_what_is_written(sentry, tmp_path):
     ]
 
 
-# The end of a run in the log ----------------------------------------------------------
+# The summary in the log ---------------------------------------------------------------
 
 
 @pytest.fixture
 def said(caplog) -> Any:
-    """The lines of the tap at INFO and above."""
+    """A function that returns the tap's log lines at INFO and above."""
     caplog.set_level(logging.INFO)
     return lambda: [
         record.getMessage() for record in caplog.records if record.name == "tap-sentry"
@@ -426,7 +426,7 @@ def said(caplog) -> Any:
 
 
 def test_the_log_ends_with_a_line_for_each_stream(sentry, said, sync_of):
-    """Where no terminal is: what a scheduler and Meltano show."""
+    """Without a terminal, as in a scheduler or Meltano, the summary is logged."""
     output = sync_of("project_events", "organizations")
     events = len(output.records("project_events"))
     asked = len(sentry.requests)
@@ -448,7 +448,7 @@ def test_the_log_ends_with_a_line_for_each_stream(sentry, said, sync_of):
 
 
 def test_the_log_tells_what_was_skipped_and_why(sentry, said, sync_of):
-    """The reason in a line of its own, the number in that of the stream."""
+    """Each skip has a line with its reason, and a stream's line has their number."""
     sentry.forbid("shop")
     sync_of("project_events", "project_users")
     lines = said()
@@ -461,7 +461,7 @@ def test_the_log_tells_what_was_skipped_and_why(sentry, said, sync_of):
 
 
 def test_an_error_is_the_last_line_of_the_log(sentry, said, sync_of):
-    """`meltano config test` shows that line and no other."""
+    """An error is the last line, the only one that `meltano config test` shows."""
     sentry.tokens[TOKEN] = Token(frozenset({"org:read"}))
     output = sync_of("project_events")
 
@@ -472,7 +472,7 @@ def test_an_error_is_the_last_line_of_the_log(sentry, said, sync_of):
 
 @pytest.fixture
 def sync_of(sentry, monkeypatch) -> Any:
-    """Run the tap in this process on the streams."""
+    """Run the tap on some streams in this process."""
     from tests.conftest import run as run_here  # noqa: PLC0415 - a name of this module
 
     config = {"auth_token": TOKEN, "api_url": sentry.url}
@@ -481,11 +481,11 @@ def sync_of(sentry, monkeypatch) -> Any:
     return lambda *streams: run_here(config, catalog_of(*streams))
 
 
-# Parts --------------------------------------------------------------------------------
+# Units --------------------------------------------------------------------------------
 
 
 def test_a_count_outlives_the_lines_of_the_log(monkeypatch):
-    """The SDK starts anew whenever it logs; all slices together are what counts."""
+    """A count covers all contexts, although the SDK resets it whenever it logs."""
     now = [0.0]
     monkeypatch.setattr(metrics, "time", lambda: now[0])
     counter = StreamCounter(metrics.Metric.RECORD_COUNT)
@@ -502,7 +502,7 @@ def test_a_count_outlives_the_lines_of_the_log(monkeypatch):
 
 
 def test_a_slice_that_fails_is_not_done():
-    """An error leaves it for the next run."""
+    """A context that fails is not counted as read; the next run reads it."""
     counter = StreamCounter(metrics.Metric.RECORD_COUNT)
     with counter:
         counter.increment()
@@ -511,7 +511,7 @@ def test_a_slice_that_fails_is_not_done():
 
 
 def test_a_gate_tells_for_how_long_it_held_requests_back():
-    """From the first that waited to the first that went on, as often as it did so."""
+    """A wait lasts from the first request that waits to the first that proceeds."""
     gate = limits.RateLimiter()
     for now, wait in ((10, 0.0), (20, 5.0), (22, 3.0), (25, 0.0), (30, 2.0)):
         gate.note(wait, now)
