@@ -1,4 +1,4 @@
-"""How the command ends when it is told to, or when its target has ended."""
+"""How the command ends on a signal, or when its target has ended."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 ROOT = Path(__file__).parents[2]
-#: Seconds that an end may take.
+#: Seconds within which a run must end.
 SOON = 5.0
-#: Seconds that a test waits for what has to come.
+#: Seconds that a test waits for a condition or a process.
 PATIENCE = 60.0
 STREAMS = ("organization_projects", "project_issues", "project_events", "project_users")
-#: More than a pipe takes.
+#: Streams whose output is larger than a pipe.
 LONG = (*STREAMS, "issue_events", "project_event_entries", "issue_event_entries")
 
 
 @pytest.fixture
 def sentry() -> Iterator[Faulty]:
-    """A small Sentry by the clock of this machine, which processes go by."""
+    """A small Sentry with the clock of this machine, which subprocesses use."""
     found = Faulty(now=datetime.now(UTC).replace(microsecond=0))
     with found.served():
         yield found
@@ -52,7 +52,7 @@ def sentry() -> Iterator[Faulty]:
 def started(
     sentry: Faulty, folder: Path, *streams: str, **options: Any
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """The command, as Meltano starts it; killed if it does not end by itself."""
+    """Start the command as Meltano does; kill it if it does not end by itself."""
     settings = {
         "auth_token": TOKEN,
         "api_url": sentry.url,
@@ -79,7 +79,7 @@ def started(
 
 
 def wait_for(is_there: Callable[[], bool]) -> None:
-    """Wait until something is so."""
+    """Wait until a condition holds."""
     start = time.monotonic()
     while not is_there():
         assert time.monotonic() - start < PATIENCE
@@ -87,7 +87,7 @@ def wait_for(is_there: Callable[[], bool]) -> None:
 
 
 def ended(process: subprocess.Popen[bytes]) -> tuple[Run, str, float]:
-    """What a process wrote, what it said, and the seconds that it took to end."""
+    """Return a process's messages, its stderr and the seconds it took to end."""
     start = time.monotonic()
     out, err = process.communicate(timeout=PATIENCE)
     seconds = time.monotonic() - start
@@ -109,7 +109,10 @@ def ended(process: subprocess.Popen[bytes]) -> tuple[Run, str, float]:
 def test_a_signal_ends_a_run_whose_requests_hang(
     sentry, tmp_path, monkeypatch, number, template
 ):
-    """Soon; with a final STATE for what was completed, and 128 and the signal."""
+    """The run ends within five seconds and writes a final STATE for what is complete.
+
+    Its exit code is 128 plus the number of the signal.
+    """
     sentry.fault(
         "hang",
         times=None,
@@ -119,7 +122,7 @@ def test_a_signal_ends_a_run_whose_requests_hang(
     )
     with started(sentry, tmp_path, *STREAMS) as process:
         wait_for(lambda: sentry.injected["hang"] > 0)
-        # What else there is to do may be done meanwhile.
+        # Leaves time for the other requests.
         time.sleep(0.4)
         process.send_signal(number)
         run, said, seconds = ended(process)
@@ -134,7 +137,7 @@ def test_a_signal_ends_a_run_whose_requests_hang(
 def check_state(
     sentry: Faulty, run: Run, monkeypatch: pytest.MonkeyPatch, *streams: str
 ) -> None:
-    """With the last STATE, the next run has exactly what is left."""
+    """Check that the next run reads exactly what the last STATE leaves to read."""
     streams = streams or STREAMS
     quicken(monkeypatch)
     monkeypatch.setattr("tap_sentry.tap.now", lambda: datetime.now(UTC))
@@ -149,7 +152,7 @@ def check_state(
     for key in again.rows().keys() & written.keys():
         if key[0] != "project_events":
             continue
-        # What had been completed by then is not read again.
+        # What was complete by then is not read again.
         done = (run.last_state or {"bookmarks": {}})["bookmarks"]
         entry = done.get("project_events", {}).get("by_id", {}).get(key[2], {})
         assert "bookmark" not in entry
@@ -158,7 +161,7 @@ def check_state(
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("name", ["config", "state"])
 def test_a_signal_ends_a_tap_that_starts(tmp_path, number, name):
-    """It waits for a file of its command line, that somebody has yet to write."""
+    """A signal ends a tap that waits for a file of its command line to be written."""
     config = tmp_path / "config.json"
     config.write_text(json.dumps({"auth_token": TOKEN}))
     files = {"config": str(config), name: str(tmp_path / "fifo")}
@@ -184,7 +187,7 @@ def test_a_signal_ends_a_tap_that_starts(tmp_path, number, name):
 
 
 def writer_of(fifo: str) -> int:
-    """The other end of a FIFO, once it is being read."""
+    """Open the writing end of a FIFO, once it is being read."""
     start = time.monotonic()
     while True:
         try:
@@ -195,7 +198,7 @@ def writer_of(fifo: str) -> int:
 
 
 def test_a_signal_ends_a_tap_between_start_and_run(monkeypatch):
-    """As long as the SDK sees to signals: its own handler would end with 0."""
+    """During start-up, the tap overrides the SDK's handler, which would exit with 0."""
     monkeypatch.setattr(TapCommand, "load_state", lambda *_: os.kill(os.getpid(), 15))
 
     with pytest.raises(SystemExit) as ended:
@@ -211,7 +214,7 @@ def test_a_signal_ends_a_tap_between_start_and_run(monkeypatch):
 def test_more_signals_do_not_cut_the_end_short(
     sentry, tmp_path, monkeypatch, numbers, gap
 ):
-    """Somebody presses Ctrl-C again and again, or what runs the tap ends it too."""
+    """Repeated Ctrl-C, or a signal of an orchestrator, does not cut the end short."""
     sentry.fault(
         "hang",
         times=None,
@@ -235,7 +238,7 @@ def test_more_signals_do_not_cut_the_end_short(
 
 
 def test_a_signal_ends_a_tap_whose_target_reads_no_more(sentry, tmp_path):
-    """The pipe is full: no final STATE can be written, and no line be finished."""
+    """The run ends even if a full pipe takes neither a final STATE nor a whole line."""
     with started(sentry, tmp_path) as process:
         wait_until_full(process)
         start = time.monotonic()
@@ -251,7 +254,7 @@ def test_a_signal_ends_a_tap_whose_target_reads_no_more(sentry, tmp_path):
 def test_a_signal_cuts_no_line_short(
     sentry, tmp_path, monkeypatch, unbuffered, signals
 ):
-    """A write into a full pipe is interrupted, and takes a part of the lines."""
+    """No line is cut when a signal interrupts a write into a full pipe."""
     environment = os.environ | {"PYTHONUNBUFFERED": unbuffered}
     sentry.page_size = None
     issue = sentry.project("shop").issues[0]
@@ -260,7 +263,7 @@ def test_a_signal_cuts_no_line_short(
         sentry.add_event("shop", issue, date)
     with started(sentry, tmp_path, *LONG, env=environment) as process:
         assert process.stdout
-        # Smaller than what is written together.
+        # Smaller than what is written at once.
         fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, 4 * 4096)
         wait_until_full(process)
         for name in signals:
@@ -273,7 +276,7 @@ def test_a_signal_cuts_no_line_short(
 
 
 def test_a_full_disk_is_told_in_a_line(sentry, tmp_path):
-    """What was not written is in no state."""
+    """A full disk ends the run with an error line and without a traceback."""
     config = tmp_path / "config.json"
     config.write_text(json.dumps({"auth_token": TOKEN, "api_url": sentry.url}))
     with Path("/dev/full").open("wb") as full:
@@ -293,7 +296,7 @@ def test_a_full_disk_is_told_in_a_line(sentry, tmp_path):
 
 
 def wait_until_full(process: subprocess.Popen[bytes]) -> None:
-    """Wait until a process waits for somebody to read what it writes."""
+    """Wait until the pipe of a process is full, so that its writes block."""
     assert process.stdout
     size = 0
     while size == 0 or unread(process.stdout.fileno()) > size:
@@ -302,12 +305,12 @@ def wait_until_full(process: subprocess.Popen[bytes]) -> None:
 
 
 def unread(pipe: int) -> int:
-    """The bytes that somebody wrote into a pipe and nobody read yet."""
+    """Return the number of unread bytes in a pipe."""
     return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
 def test_a_signal_ends_a_run_that_waits_for_a_limit(sentry, tmp_path, monkeypatch):
-    """No thread is busy then, and no answer comes."""
+    """A run ends even if no thread is busy and no response is due."""
     sentry.fault(
         429,
         times=None,
@@ -356,7 +359,7 @@ def test_a_signal_that_another_thread_receives_ends_the_wait():
 
 
 def test_a_signal_ends_a_run_that_is_busy(sentry, tmp_path, monkeypatch):
-    """Between two lines: none is cut, and the last is a STATE."""
+    """A busy run ends between two lines, with a final STATE."""
     sentry.latency = 0.02
     with started(sentry, tmp_path, *STREAMS) as process:
         wait_for(lambda: len(sentry.requests) > 25)
@@ -372,7 +375,7 @@ def test_a_signal_ends_a_run_that_is_busy(sentry, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("lines", [0, 1, 5])
 def test_a_target_that_has_ended_ends_the_tap(sentry, tmp_path, lines):
-    """Quietly, with a code that says so, and without a traceback."""
+    """The tap exits with an error code and one error line, without a traceback."""
     sentry.latency = 0.05
     with started(sentry, tmp_path, bufsize=0) as process:
         assert process.stdout
@@ -394,7 +397,7 @@ def test_a_target_that_has_ended_ends_the_tap(sentry, tmp_path, lines):
 
 
 def read_line(process: subprocess.Popen[bytes]) -> bytes:
-    """The next line of an unbuffered process."""
+    """Read the next line of an unbuffered process."""
     assert process.stdout
     line = b""
     while not line.endswith(b"\n"):
@@ -405,7 +408,7 @@ def read_line(process: subprocess.Popen[bytes]) -> bytes:
 
 
 def test_a_shell_sees_a_broken_pipe(sentry, tmp_path):
-    """`tap-sentry | head -n 1`, with `set -o pipefail`."""
+    """`tap-sentry | head -n 1` fails with `set -o pipefail`."""
     config = tmp_path / "config.json"
     config.write_text(json.dumps({"auth_token": TOKEN, "api_url": sentry.url}))
     tap = f"{sys.executable} -m tap_sentry --config {config}"
