@@ -1,1 +1,1 @@
-"""What a user may configure."""
+"""Tests of the settings."""
