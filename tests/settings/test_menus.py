@@ -1,7 +1,7 @@
-"""Every menu of the report: what Sentry is asked for, and what comes out.
+"""Every menu of the report: the requests that it causes and the records it returns.
 
-Report, Organizations, Projects, Teams, Issue ID, Stat, and the ways to say when: a
-single date, days back, a date range, days back to start from and to end at.
+Report, Organizations, Projects, Teams, Issue ID, Stat, and the ways to give a period:
+a single date, days back, a date range, days back to start from and to end at.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tap_sentry.streams import STREAMS
 from tests.conftest import NOW, catalog_of, run
 from tests.sentry import TOKEN, SentrySimulator
 
-#: Rows of a page: most lists have several.
+#: Rows per page, few enough for most lists to have several pages.
 PAGE = 10
 
 ALL = [vars(stream)["name"] for stream in STREAMS]
@@ -27,14 +27,14 @@ EVENTS = (
     "issue_events",
     "issue_event_entries",
 )
-#: What has a date, and so is read for the days that were chosen.
+#: Streams with a date, which are read for the chosen period.
 DATED = (*EVENTS, "project_issues", "project_feedback", *COUNTS)
-#: What depends on the projects that were chosen.
+#: Streams that depend on the chosen projects.
 OF_PROJECTS = (
     *("organization_projects", "projects", "team_projects", "project_issues"),
     *("project_feedback", "project_users", "project_event_counts", *EVENTS),
 )
-#: Where the id of the project stands in a key, if not second.
+#: The index of the project's id in the key of a stream; 1 for the others.
 PROJECT_AT = {"organization_projects": 1, "projects": 1, "team_projects": 2}
 
 JURISDICTION = "the-interstellar-jurisdiction"
@@ -48,14 +48,14 @@ WEEK = NOW.replace(hour=0, minute=0, second=0) - timedelta(days=7)
 
 @pytest.fixture(scope="module")
 def server():
-    """One Sentry for all menus: nothing changes in it."""
+    """Serve one Sentry to all tests, none of which changes it."""
     with SentrySimulator(clock=lambda: NOW, page_size=PAGE).patched() as simulator:
         yield simulator
 
 
 @pytest.fixture
 def sentry(server):
-    """The server, which has not been asked for anything yet."""
+    """The server, without any request so far."""
     server.requests.clear()
     server.counts.clear()
     return server
@@ -70,7 +70,7 @@ def text(instant):
 
 
 def check(output, sentry, stream, start=None, end=None, **counts):
-    """Whether a stream is what the server truly has, each record once."""
+    """Check that a stream has each record of the server once."""
     truth = sentry.truth(stream, start, end, **counts)
 
     assert sorted(output.keys(stream)) == sorted(truth)
@@ -78,7 +78,7 @@ def check(output, sentry, stream, start=None, end=None, **counts):
 
 
 def check_counts(output, sentry, stream, start, end=None, **counts):
-    """Whether the numbers are right, too."""
+    """Check that a stream has the counts of the server."""
     records = sentry.records(stream, start, end, **counts)
     found = dict(
         zip(
@@ -97,7 +97,7 @@ def check_counts(output, sentry, stream, start, end=None, **counts):
 
 @pytest.mark.parametrize("stream", STREAMS, ids=ALL)
 def test_a_report_is_the_selection_of_its_stream(sync, sentry, stream):
-    """It comes out whole and alone; what it hangs on is read, but not written."""
+    """Only the selected stream is written, in full; its parents are read only."""
     output = sync(stream.name, start_date="7d")
     start = None if stream.name == "project_users" else WEEK
     written = {m["stream"] for m in output.messages if m["type"] != "STATE"}
@@ -109,7 +109,7 @@ def test_a_report_is_the_selection_of_its_stream(sync, sentry, stream):
     assert sentry.asked(path)
 
 
-# When ---------------------------------------------------------------------------------
+# Period -------------------------------------------------------------------------------
 
 PERIODS = {
     "a single date": ({"report_date": "2026-11-14"}, day(14), day(15)),
@@ -137,7 +137,7 @@ PERIODS = {
     ("settings", "start", "end"), PERIODS.values(), ids=PERIODS.keys()
 )
 def test_a_period_bounds_all_that_has_a_date(sync, sentry, settings, start, end):
-    """Nothing else is asked for, nothing else comes out, and nothing is missing."""
+    """Exactly the records of the period are requested and written."""
     output = sync(*DATED, **settings)
 
     assert output.code == 0
@@ -148,7 +148,7 @@ def test_a_period_bounds_all_that_has_a_date(sync, sentry, settings, start, end)
     for lists in (ISSUE_LISTS, STATS_V2):
         bounds = {(asked["start"], asked["end"]) for asked in sentry.asked(lists)}
         assert bounds == {(text(start), text(end))}
-    # Lists of events go on from the second that a page ends in.
+    # Lists of events continue from the second in which a page ends.
     events = sentry.asked(EVENT_LISTS)
     assert min(asked["start"] for asked in events) == text(start)
     assert max(asked["end"] for asked in events) == text(end)
@@ -160,7 +160,7 @@ def test_a_period_bounds_all_that_has_a_date(sync, sentry, settings, start, end)
     "settings", [{"report_date": "2d"}, {"start_date": "10d", "end_date": "5d"}]
 )
 def test_lists_without_dates_are_read_whole_whatever_the_period(sync, sentry, settings):
-    """Organizations, projects, teams, repositories and users have no day."""
+    """Organizations, projects, teams, repositories and users are read in full."""
     streams = [name for name in ALL if name not in DATED]
     output = sync(*streams, **settings)
 
@@ -170,7 +170,7 @@ def test_lists_without_dates_are_read_whole_whatever_the_period(sync, sentry, se
 
 
 def test_a_single_date_neither_reads_bookmarks_nor_moves_them(sync, sentry):
-    """The day comes whole though it was read before; the next run goes on as ever."""
+    """A day is read in full, even if read before, and the state does not change."""
     state = sync(*DATED, start_date="7d").state
     output = sync(*DATED, state=state, report_date="2026-11-14")
     states = [m["value"] for m in output.messages if m["type"] == "STATE"]
@@ -182,7 +182,7 @@ def test_a_single_date_neither_reads_bookmarks_nor_moves_them(sync, sentry):
 
 
 def without_nulls(value):
-    """A state without the scans that have ended."""
+    """Return a state without its nulls, which stand for completed scans."""
     if not isinstance(value, dict):
         return value
     return {k: without_nulls(v) for k, v in value.items() if v is not None}
@@ -196,7 +196,7 @@ def without_nulls(value):
     ["sternwarte", "72", "https://sentry.io/organizations/sternwarte/issues/"],
 )
 def test_only_the_chosen_organization_is_read(sync, sentry, name):
-    """By slug, id or pasted URL: nobody asks for the other one, or lists them."""
+    """Only the organization chosen by slug, id or URL is requested; none are listed."""
     observatory = sentry.organization("sternwarte")
     name = observatory.id if name.isdecimal() else name
     output = sync(organizations=[name], start_date="7d")
@@ -213,7 +213,7 @@ def test_only_the_chosen_organization_is_read(sync, sentry, name):
 
 
 def test_several_organizations_are_read_in_the_order_of_the_setting(sync, sentry):
-    """Each once, also where it is named twice."""
+    """Each organization is read once, even if it is named twice."""
     output = sync(
         "organizations", organizations=["sternwarte", JURISDICTION, "sternwarte"]
     )
@@ -226,7 +226,7 @@ def test_several_organizations_are_read_in_the_order_of_the_setting(sync, sentry
 
 
 def test_without_a_choice_all_organizations_are_read(sync, sentry):
-    """All that the token can list, page by page."""
+    """All organizations that the token can list are read, page by page."""
     check(sync("organizations"), sentry, "organizations")
     assert len(sentry.asked("organizations/$")) >= 1
 
@@ -249,7 +249,7 @@ def test_without_a_choice_all_organizations_are_read(sync, sentry):
     ids=["slug", "id", "URL", "glob", "excluded"],
 )
 def test_only_the_chosen_projects_are_read(sync, sentry, names, slugs):
-    """By slug, id, URL or glob, or all but some; nobody asks for the others."""
+    """Only projects chosen by slug, id, URL, glob or exclusion are requested."""
     chosen = {sentry.project(slug).id for slug in slugs}
     names = [sentry.project("pump-station").id if n == "ID" else n for n in names]
     output = sync(projects=names, start_date="7d")
@@ -274,14 +274,14 @@ def test_only_the_chosen_projects_are_read(sync, sentry, names, slugs):
 
 
 def project_of(sentry, stream, key, record):
-    """The project that a record belongs to."""
+    """Return the id of the project that a record belongs to."""
     if stream == "project_issues":
         return sentry.issue(record["id"]).project.id
     return key[PROJECT_AT.get(stream, 1)]
 
 
 def test_chosen_projects_leave_the_counts_above_them_alone(sync, sentry):
-    """An organization and a team count all of their projects."""
+    """Organizations and teams count all of their projects."""
     streams = ("organization_event_counts", "team_event_counts", "organization_teams")
     output = sync(*streams, projects=["prime-mover"], start_date="7d")
 
@@ -308,7 +308,7 @@ def test_chosen_projects_leave_the_counts_above_them_alone(sync, sentry):
     ids=["slug", "id", "URL", "glob", "excluded"],
 )
 def test_only_the_chosen_teams_are_read(sync, sentry, names, slugs):
-    """By slug, id, URL or glob, or all but some; nobody asks for the others."""
+    """Only teams chosen by slug, id, URL, glob or exclusion are requested."""
     teams = {
         team.slug: team
         for organization in sentry.organizations
@@ -343,7 +343,7 @@ def test_only_the_chosen_teams_are_read(sync, sentry, names, slugs):
 
 
 def test_chosen_teams_leave_projects_alone(sync, sentry):
-    """What is not below a team is not chosen by teams."""
+    """Streams that are not children of a team ignore the chosen teams."""
     streams = ("organization_projects", "project_users", "organization_event_counts")
     output = sync(*streams, teams=["night-shift"], start_date="7d")
 
@@ -356,7 +356,7 @@ def test_chosen_teams_leave_projects_alone(sync, sentry):
 
 
 def issues_of(sentry, *slugs):
-    """The newest issue but one of each project."""
+    """Return the second issue of each project."""
     return [sentry.project(slug).issues[1] for slug in slugs]
 
 
@@ -372,7 +372,7 @@ def events_of(issues, start=None):
     "form", ["{}", f"https://{JURISDICTION}.sentry.io/issues/{{}}/"]
 )
 def test_only_the_chosen_issues_are_read(sync, sentry, form):
-    """Each is looked up by its id; no list of issues is read, no bookmark is moved."""
+    """Each issue is looked up by its id; no list is read and no bookmark is moved."""
     issues = issues_of(sentry, "pump-station", "telescope")
     output = sync(
         *("issue_events", "issue_event_entries"),
@@ -400,7 +400,7 @@ def test_only_the_chosen_issues_are_read(sync, sentry, form):
 
 
 def test_chosen_issues_are_read_within_the_period(sync, sentry):
-    """The menus can be combined."""
+    """Chosen issues can be combined with a period."""
     issues = issues_of(sentry, "pump-station")
     output = sync("issue_events", issue_ids=[issues[0].id], start_date="7d")
     expected = events_of(issues, WEEK)
@@ -410,7 +410,7 @@ def test_chosen_issues_are_read_within_the_period(sync, sentry):
 
 
 def test_chosen_issues_leave_the_list_of_issues_alone(sync, sentry):
-    """They are for the events of issues only."""
+    """Chosen issues limit the events of issues only."""
     issues = issues_of(sentry, "pump-station")
     output = sync("project_issues", "issue_events", issue_ids=[issues[0].id])
 
@@ -419,7 +419,7 @@ def test_chosen_issues_leave_the_list_of_issues_alone(sync, sentry):
 
 
 def test_chosen_issues_are_found_in_the_list_where_they_cannot_be_looked_up():
-    """Servers without the page of one issue list them, and only these are walked."""
+    """Without an endpoint for one issue, the chosen issues are found in the list."""
     with SentrySimulator(clock=lambda: NOW, page_size=PAGE).patched() as sentry:
         issues = issues_of(sentry, "pump-station", "telescope")
         sentry.fault(
@@ -441,7 +441,7 @@ def test_chosen_issues_are_found_in_the_list_where_they_cannot_be_looked_up():
 @pytest.mark.parametrize("resolution", ["1d", "1h"])
 @pytest.mark.parametrize("stat", STATS)
 def test_a_stat_is_counted_as_it_was_chosen(sync, sentry, stat, resolution):
-    """Each of the four, by day and by hour, for organizations, teams and projects."""
+    """Each stat is counted by day and hour, for organizations, teams and projects."""
     output = sync(*COUNTS, stats=[stat], stats_resolution=resolution, start_date="2d")
     start = day(18)
     chosen = {"stats": [stat], "resolution": resolution}
@@ -459,7 +459,7 @@ def test_a_stat_is_counted_as_it_was_chosen(sync, sentry, stat, resolution):
 
 
 def test_all_stats_are_counted_with_one_request_where_sentry_can(sync, sentry):
-    """They come by outcome, so an organization costs one request, not four."""
+    """Sentry returns all outcomes, so an organization costs one request, not four."""
     output = sync(*COUNTS, stats=list(STATS), start_date="2d")
 
     assert output.code == 0
@@ -469,7 +469,7 @@ def test_all_stats_are_counted_with_one_request_where_sentry_can(sync, sentry):
 
 
 def test_without_a_choice_what_was_received_is_counted_by_day(sync, sentry):
-    """The defaults of the menu."""
+    """The default is the stat `received` by day."""
     output = sync(*COUNTS, start_date="2d")
 
     for stream in COUNTS:
