@@ -1,4 +1,4 @@
-"""Settings: their copies agree, wrong ones are told, right ones mean what they say."""
+"""Settings: copies agree, wrong values are reported, right values are applied."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def tap():
 
 
 def readme_table(*header):
-    """The rows of the README's table with this header, cell by cell."""
+    """Return the rows of the README's table with this header."""
     lines = iter((ROOT / "README.md").read_text(encoding="utf-8").splitlines())
     for line in lines:
         if line == f"| {' | '.join(header)} |":
@@ -63,7 +63,7 @@ def readme_table(*header):
 
 
 def code(cell):
-    """What stands in backticks in a cell."""
+    """Return the texts in backticks in a cell."""
     return re.findall(r"`([^`]*)`", cell)
 
 
@@ -71,7 +71,7 @@ def code(cell):
 
 
 def kind_of(schema):
-    """The kind of a setting, in the words of Meltano."""
+    """Return the kind of a setting as Meltano names it."""
     if schema.get("secret"):
         return "password"
     if "enum" in schema:
@@ -83,13 +83,13 @@ def kind_of(schema):
 
 
 def test_meltano_knows_every_setting(extractor):
-    """The definition in meltano.yml has the settings of the tap, in their order."""
+    """`meltano.yml` has the settings of the tap, in the same order."""
     assert [item["name"] for item in extractor["settings"]] == list(PROPERTIES)
 
 
 @pytest.mark.parametrize("name", PROPERTIES)
 def test_meltano_knows_what_a_setting_is(extractor, name):
-    """Its kind, options and title are those of the tap, and it has a description."""
+    """Each setting has the kind, options and title of the tap, and a description."""
     schema = PROPERTIES[name]
     (copy,) = [item for item in extractor["settings"] if item["name"] == name]
     options = [option["value"] for option in copy.get("options", [])]
@@ -102,7 +102,7 @@ def test_meltano_knows_what_a_setting_is(extractor, name):
 
 @pytest.mark.parametrize("name", PROPERTIES)
 def test_meltano_leaves_defaults_to_the_tap(extractor, name):
-    """It passes no value of its own, and shows the default where it shows any."""
+    """`meltano.yml` sets no values, and a placeholder equals the tap's default."""
     (copy,) = [item for item in extractor["settings"] if item["name"] == name]
 
     assert "value" not in copy
@@ -110,7 +110,7 @@ def test_meltano_leaves_defaults_to_the_tap(extractor, name):
 
 
 def test_meltano_hides_every_secret(extractor):
-    """What is secret is `sensitive`, and nothing else is."""
+    """Exactly the secret settings are `sensitive`."""
     hidden = {item["name"] for item in extractor["settings"] if item.get("sensitive")}
 
     assert hidden == {name for name in PROPERTIES if PROPERTIES[name].get("secret")}
@@ -118,12 +118,12 @@ def test_meltano_hides_every_secret(extractor):
 
 
 def test_meltano_asks_for_what_is_required(extractor):
-    """A run without it would only fail later."""
+    """`meltano.yml` requires what the tap does; a run without it would fail later."""
     assert extractor["settings_group_validation"] == [SETTINGS.to_dict()["required"]]
 
 
 def test_meltano_is_told_what_the_tap_can_do(extractor):
-    """A capability that Meltano does not know of is not used."""
+    """`meltano.yml` lists capabilities of the tap; Meltano uses no others."""
     capabilities = {str(item.value) for item in TapSentry.capabilities}
 
     assert set(extractor["capabilities"]) <= capabilities
@@ -131,7 +131,7 @@ def test_meltano_is_told_what_the_tap_can_do(extractor):
 
 
 def test_meltano_leaves_out_what_the_tap_does_not_select(extractor, tap):
-    """Meltano ignores the default selection of a tap, so it is written down again."""
+    """`meltano.yml` repeats the tap's default selection, which Meltano ignores."""
     left_out = {
         f"!{stream.name}.*"
         for stream in tap.streams.values()
@@ -144,7 +144,7 @@ def test_meltano_leaves_out_what_the_tap_does_not_select(extractor, tap):
 
 
 def test_the_readme_lists_every_setting():
-    """In the order of the tap, with what is the default and what is required."""
+    """The README has all settings in the tap's order and marks the required ones."""
     rows = readme_table("setting", "default", "meaning")
 
     assert [code(row["setting"]) for row in rows] == [[name] for name in PROPERTIES]
@@ -155,7 +155,7 @@ def test_the_readme_lists_every_setting():
 
 @pytest.mark.parametrize("name", PROPERTIES)
 def test_the_readme_has_the_default_of_a_setting(name):
-    """As JSON has it; where there is none, words say what that means."""
+    """A default is written as JSON; a setting without one has words instead."""
     rows = readme_table("setting", "default", "meaning")
     (found,) = [code(row["default"]) for row in rows if code(row["setting"]) == [name]]
     default = PROPERTIES[name].get("default")
@@ -168,7 +168,7 @@ def test_the_readme_has_the_default_of_a_setting(name):
 
 @pytest.mark.parametrize("number", range(len(STREAMS)))
 def test_the_readme_lists_every_stream(tap, number):
-    """In the order of the tap, with endpoint, key, replication, parent and scope."""
+    """Each stream is listed with endpoint, key, replication, parent and scope."""
     columns = ("endpoint", "key", "replication", "parent", "scope")
     rows = readme_table("stream", "one record is", *columns)
     row, kind = rows[number], STREAMS[number]
@@ -186,12 +186,12 @@ def test_the_readme_lists_every_stream(tap, number):
     assert (code(row["parent"]) or [None]) == [
         getattr(kind.parent_stream_type, "name", None)
     ]
-    # Wider ones may do as well.
+    # Wider scopes may suffice as well.
     assert code(row["scope"]) == [kind.scopes[0]]
 
 
 def test_the_readme_says_which_scope_is_for_what():
-    """Whoever makes a token can tell what each of its scopes is needed for."""
+    """The README lists the streams that need each scope."""
     rows = readme_table("scope", "streams that need it")
     needed = {
         row["scope"].strip("`"): {
@@ -208,7 +208,7 @@ def test_the_readme_says_which_scope_is_for_what():
 
 
 def test_the_readme_leaves_out_what_meltano_yml_leaves_out(extractor):
-    """Who pastes the quick start gets the same selection."""
+    """The quick start has the same selection as `meltano.yml`."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
 
     assert (
@@ -218,7 +218,7 @@ def test_the_readme_leaves_out_what_meltano_yml_leaves_out(extractor):
 
 
 def test_every_setting_is_described():
-    """`--about` and the README have a title and whole sentences for each."""
+    """Each setting has a title and full sentences, for `--about` and the README."""
     for schema in PROPERTIES.values():
         assert re.fullmatch(r"[A-Z].*\.", schema["description"])
         assert re.fullmatch(r"[A-Z][A-Za-z ]+", schema["title"])
@@ -347,24 +347,24 @@ WRONG = [
 
 @pytest.fixture(scope="module")
 def server():
-    """One Sentry for all settings: most of them never reach it."""
+    """Serve one Sentry to all tests, most of which never reach it."""
     with SentrySimulator(clock=lambda: NOW).patched() as simulator:
         yield simulator
 
 
 @pytest.fixture
 def sentry(server):
-    """The server, which has not been asked for anything yet."""
+    """The server, without any request so far."""
     server.requests.clear()
     return server
 
 
 @pytest.fixture
 def command(sentry, tmp_path, monkeypatch, caplog):
-    """Run the command line in this process: its code, messages and output."""
+    """Run the command line in this process; return its code, messages and output."""
     del sentry  # nothing may reach another server
     caplog.set_level(logging.INFO)
-    # The SDK puts its own in place.
+    # The SDK replaces the hook; this restores it afterwards.
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
 
     def command(config, *arguments, **environment):
@@ -392,7 +392,7 @@ def command(sentry, tmp_path, monkeypatch, caplog):
 
 @pytest.mark.parametrize("value", TOKENS, ids=repr)
 def test_a_wrong_token_is_told_and_never_shown(command, sentry, caplog, value):
-    """Whatever stands in its place, no part of it is printed or logged."""
+    """A wrong token is reported, and no part of it is printed or logged."""
     caplog.set_level(logging.DEBUG)
     exit_code, lines, everything = command({"auth_token": value})
 
@@ -405,7 +405,7 @@ def test_a_wrong_token_is_told_and_never_shown(command, sentry, caplog, value):
 
 
 def test_a_missing_token_is_told(command, sentry):
-    """It is the one setting that has to be there."""
+    """A missing `auth_token`, the one required setting, is reported."""
     exit_code, lines, _ = command({"api_url": sentry.url})
 
     assert (exit_code, sentry.requests) == (1, [])
@@ -414,8 +414,8 @@ def test_a_missing_token_is_told(command, sentry):
 
 @pytest.mark.parametrize(("wrong", "said"), WRONG, ids=map(repr, [w for w, _ in WRONG]))
 def test_a_wrong_setting_is_told_in_a_line(command, sentry, monkeypatch, wrong, said):
-    """The run ends with 1 before anything is asked or written; a line names why."""
-    # A setting that is let through, such as no request at once, might never end.
+    """A wrong setting exits with 1 before any request or output; a line states why."""
+    # A run with a wrong setting, such as a concurrency of 0, might never end.
     monkeypatch.setattr(Execution, "run", lambda *_: 0)
     exit_code, lines, everything = command({"auth_token": SECRET, **wrong})
 
@@ -430,7 +430,7 @@ def test_a_wrong_setting_is_told_in_a_line(command, sentry, monkeypatch, wrong, 
 
 
 def test_a_password_in_the_address_is_not_shown(command):
-    """It is a secret too."""
+    """A password in `api_url` is rejected without being printed."""
     _, lines, everything = command(
         {"auth_token": SECRET, "api_url": "https://user:hunter2@sentry.io"}
     )
@@ -440,7 +440,7 @@ def test_a_password_in_the_address_is_not_shown(command):
 
 
 def test_all_wrong_settings_are_told_at_once(command):
-    """A user mends them in one go."""
+    """Each wrong setting has one line, so that a user can fix all of them."""
     _, lines, _ = command(
         {
             "auth_token": SECRET,
@@ -475,7 +475,7 @@ def test_all_wrong_settings_are_told_at_once(command):
 def test_a_malformed_file_is_told(  # noqa: PLR0913, PLR0917 - the cases and three fixtures
     command, sentry, tmp_path, option, text, said
 ):
-    """A catalog or state that was cut short or mixed up ends the run with its name."""
+    """A malformed catalog or state ends the run with a line that names the file."""
     file = tmp_path / f"{option}.json"
     file.write_text(text, encoding="utf-8")
     exit_code, lines, everything = command(
@@ -501,7 +501,7 @@ def test_a_malformed_file_is_told(  # noqa: PLR0913, PLR0917 - the cases and thr
     ],
 )
 def test_a_file_that_is_no_catalog_is_told(command, sentry, tmp_path, text):
-    """Any other JSON ends the run too, and says where a catalog comes from."""
+    """JSON that is no catalog ends the run with a line that suggests `--discover`."""
     file = tmp_path / "catalog.json"
     file.write_text(text, encoding="utf-8")
     exit_code, lines, everything = command(
@@ -520,7 +520,7 @@ def test_a_file_that_is_no_catalog_is_told(command, sentry, tmp_path, text):
     "body", [b"", b"{", b"[1]", b"5", b'"x"', b"null", b"\xff\xfe"]
 )
 def test_a_malformed_config_file_is_told(command, sentry, tmp_path, body):
-    """It is the first file that a new user writes by hand."""
+    """A malformed config file, the first that a user writes, is a one-line error."""
     file = tmp_path / "bad.json"
     file.write_bytes(body)
     exit_code, lines, everything = command({}, "--config", str(file))
@@ -536,10 +536,10 @@ def test_a_malformed_config_file_is_told(command, sentry, tmp_path, body):
     "schema", [{}, {"properties": None}, {"properties": {"slug": {"type": "string"}}}]
 )
 def test_a_catalog_without_the_keys_is_told(command, sentry, tmp_path, schema):
-    """Rows could not be told apart, nor what hangs on them be read."""
+    """A catalog must have the keys, which identify rows and lead to their children."""
     catalog = catalog_of("projects", "team_projects")
     for entry in catalog["streams"]:
-        # Nothing that is selected needs the issues.
+        # No selected stream needs the issues.
         if entry["tap_stream_id"] in {"organizations", "project_issues"}:
             entry["schema"] = schema
     file = tmp_path / "catalog.json"
@@ -555,7 +555,7 @@ def test_a_catalog_without_the_keys_is_told(command, sentry, tmp_path, schema):
 
 
 def test_a_config_file_that_is_not_there_is_told(command, sentry):
-    """With its name."""
+    """A missing config file is reported by name."""
     exit_code, lines, _ = command({}, "--config", "no/such/config.json")
 
     assert (exit_code, sentry.requests) == (1, [])
@@ -568,7 +568,7 @@ def test_a_config_file_that_is_not_there_is_told(command, sentry):
 def test_a_file_that_cannot_be_opened_is_told(
     command, sentry, tmp_path, option, is_folder
 ):
-    """With its name and code 1, as a config file is."""
+    """An unreadable file is reported by name, with code 1 as for a config file."""
     file = tmp_path if is_folder else tmp_path / "nothing.json"
     exit_code, lines, everything = command(
         {"auth_token": SECRET}, f"--{option}", str(file)
@@ -582,7 +582,7 @@ def test_a_file_that_cannot_be_opened_is_told(
 
 @pytest.mark.parametrize("text", ["", "\n", "{}"])
 def test_an_empty_state_is_a_first_run(command, sentry, tmp_path, text):
-    """Orchestrators make the file before there is anything to put into it."""
+    """An empty state, as orchestrators create it before the first run, is accepted."""
     state, catalog = tmp_path / "state.json", tmp_path / "catalog.json"
     state.write_text(text, encoding="utf-8")
     catalog.write_text(json.dumps(catalog_of("organizations")), encoding="utf-8")
@@ -596,7 +596,7 @@ def test_an_empty_state_is_a_first_run(command, sentry, tmp_path, text):
 
 
 def test_settings_come_from_the_environment(command, sentry, tmp_path):
-    """`--config=ENV` reads TAP_SENTRY_…, lists as JSON, beside a file."""
+    """`--config=ENV` adds TAP_SENTRY_… to a config file, with lists as JSON."""
     catalog = tmp_path / "catalog.json"
     catalog.write_text(json.dumps(catalog_of("organizations")), encoding="utf-8")
     exit_code, lines, everything = command(
@@ -631,7 +631,10 @@ def test_settings_come_from_the_environment(command, sentry, tmp_path):
 def test_a_wrong_variable_of_the_environment_is_named(
     command, sentry, variable, value, said
 ):
-    """The SDK takes what is not true for false, and does not name the others."""
+    """A wrong value is an error that names the variable.
+
+    The SDK reads any other value than true as false, and does not name variables.
+    """
     exit_code, lines, everything = command(
         {"auth_token": SECRET},
         *("--config", "ENV"),
@@ -648,7 +651,7 @@ def test_a_wrong_variable_of_the_environment_is_named(
 def test_switches_of_the_environment_may_be_written_in_many_ways(
     command, monkeypatch, value
 ):
-    """All those that the SDK reads, and their opposites."""
+    """Every spelling of true that the SDK reads is accepted, and its opposite."""
     monkeypatch.setattr(Execution, "run", lambda *_: 0)
     exit_code, lines, _ = command(
         {"auth_token": SECRET}, "--config", "ENV", TAP_SENTRY_STRICT=value
@@ -658,7 +661,7 @@ def test_switches_of_the_environment_may_be_written_in_many_ways(
 
 
 def test_wrong_settings_of_the_environment_are_told(command, sentry):
-    """They are checked like those of a file."""
+    """Settings of the environment are checked like those of a file."""
     exit_code, lines, _ = command(
         {},
         *("--config", "ENV"),
@@ -678,7 +681,7 @@ def resolved(**config):
 
 
 def test_without_settings_all_is_read_up_to_now():
-    """A token is enough."""
+    """With a token alone, everything up to now is read."""
     found = resolved()
 
     assert found.auth_token == SECRET
@@ -694,17 +697,17 @@ def test_without_settings_all_is_read_up_to_now():
 
 @pytest.mark.parametrize("name", [name for name in PROPERTIES if name != "auth_token"])
 def test_null_is_no_setting(name):
-    """Orchestrators pass null for what is not set."""
+    """Null, which orchestrators pass for unset settings, means the default."""
     assert resolved(**{name: None}) == resolved()
 
 
 def test_a_token_that_was_pasted_with_spaces_is_trimmed():
-    """A line break at its end is not a part of it."""
+    """Spaces and line breaks around a token are not part of it."""
     assert resolved(auth_token=f" {SECRET}\n").auth_token == SECRET
 
 
 def test_the_token_is_not_part_of_what_is_printed():
-    """Not even where somebody logs all settings."""
+    """The token is not in the `repr` of the settings, which may be logged."""
     assert SECRET not in repr(resolved())
 
 
@@ -747,7 +750,7 @@ def test_the_token_is_not_part_of_what_is_printed():
     ],
 )
 def test_dates_are_days_or_instants_or_how_long_ago(dates, start, end):
-    """A day as an end is included, an instant is not."""
+    """A day as an end is included, an instant is excluded."""
     found = resolved(**dates)
 
     assert found.start == (start and datetime.fromisoformat(f"{start}Z"))
@@ -764,14 +767,14 @@ def test_dates_are_days_or_instants_or_how_long_ago(dates, start, end):
     ],
 )
 def test_a_report_is_for_exactly_one_day(text, start):
-    """From midnight to midnight UTC."""
+    """A report is from midnight to midnight UTC."""
     found = resolved(report_date=text)
 
     assert (found.start, found.end, found.is_report) == (start, start + DAY, True)
 
 
 def test_a_report_for_today_ends_now():
-    """What has not happened yet is not asked for."""
+    """A report for today ends now: the rest of the day is not requested."""
     found = resolved(report_date="0d")
 
     assert (found.start, found.end, found.is_report) == (MIDNIGHT, NOW, True)
@@ -795,7 +798,7 @@ def test_a_report_for_today_ends_now():
     ],
 )
 def test_the_address_may_end_as_it_was_pasted(given, meant):
-    """A port and a path prefix are kept, a trailing / or /api/0/ is not."""
+    """A port and a path prefix are kept; a trailing / or /api/0/ is removed."""
     assert resolved(api_url=given).api_url == meant
 
 
@@ -826,7 +829,7 @@ def test_the_address_may_end_as_it_was_pasted(given, meant):
     ],
 )
 def test_a_pasted_url_stands_for_the_name_in_it(setting, given, meant):
-    """What a user copies from the browser is as good as the slug."""
+    """A URL that is copied from the browser means the same as the slug or id."""
     assert getattr(resolved(**{setting: [given]}), setting) == (meant,)
 
 
@@ -841,7 +844,7 @@ def test_a_pasted_url_stands_for_the_name_in_it(setting, given, meant):
     ],
 )
 def test_projects_and_teams_are_pasted_too(setting, given, meant):
-    """Also with an exclamation mark before the URL."""
+    """A URL names a project or team, also after an exclamation mark."""
     found = getattr(resolved(**{setting: [given, f"!{given}"]}), setting)
 
     assert found == Names((meant,), (meant,))
@@ -860,7 +863,7 @@ def test_projects_and_teams_are_pasted_too(setting, given, meant):
     ],
 )
 def test_a_url_without_a_name_has_none(url, place):
-    """Nothing is made up from a host or an empty place."""
+    """Neither a host nor an empty value is taken for a name."""
     assert name_in_url(url, place) is None
 
 
@@ -881,7 +884,7 @@ def test_a_url_without_a_name_has_none(url, place):
     ],
 )
 def test_names_are_globs_and_may_exclude(names, matched, left_out):
-    """An excluded name is left out whatever includes it; only ! means all others."""
+    """Exclusion takes precedence; exclusions alone include all other names."""
     found = resolved(projects=names, teams=names)
 
     for aliases in (found.projects, found.teams):
@@ -890,7 +893,7 @@ def test_names_are_globs_and_may_exclude(names, matched, left_out):
 
 
 def test_a_name_is_an_id_or_a_slug():
-    """Either is enough to include or to exclude."""
+    """Either the id or the slug is enough to include or to exclude."""
     assert Names.of(["4711"]).match("4711", "shop")
     assert Names.of(["shop"]).match("4711", "shop")
     assert not Names.of(["!4711"]).match("4711", "shop")
@@ -898,7 +901,7 @@ def test_a_name_is_an_id_or_a_slug():
 
 
 def test_names_that_fit_nothing_are_found():
-    """A mistyped name, or a glob that fits nothing, is told and not ignored."""
+    """Names and globs that match nothing are returned, to be reported."""
     names = Names.of(["shop", "4712", "ops-*", "web-*", "!nothing"])
 
     assert names.unmatched([("4711", "shop"), ("4712", "web-1")]) == ["ops-*"]
@@ -906,7 +909,7 @@ def test_names_that_fit_nothing_are_found():
 
 
 def test_stats_keep_the_order_of_the_tap():
-    """So the output does not depend on how they were listed, or how often."""
+    """The output does not depend on the order of the setting, nor on repetitions."""
     stats = resolved(stats=["generated", "received", "generated"]).stats
 
     assert stats == ("received", "generated")
@@ -914,18 +917,18 @@ def test_stats_keep_the_order_of_the_tap():
 
 @pytest.mark.parametrize(("text", "bucket"), [("1d", DAY), ("1h", DAY / 24)])
 def test_the_resolution_is_the_length_of_a_bucket(text, bucket):
-    """Days or hours."""
+    """A bucket is a day or an hour."""
     assert resolved(stats_resolution=text).bucket == bucket
 
 
 @pytest.mark.parametrize("concurrency", [1, 32])
 def test_the_bounds_of_a_number_are_allowed(concurrency):
-    """One request at a time, and as many as there may be."""
+    """Both the lowest and the highest concurrency are accepted."""
     assert resolved(concurrency=concurrency).concurrency == concurrency
 
 
 def test_certificates_come_from_the_setting_or_the_environment(monkeypatch, tmp_path):
-    """The setting goes before REQUESTS_CA_BUNDLE, which goes before the usual ones."""
+    """`ca_bundle` overrides REQUESTS_CA_BUNDLE, which overrides the default."""
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         monkeypatch.delenv(name, raising=False)
     bundle = tmp_path / "bundle.pem"
@@ -942,7 +945,7 @@ def test_certificates_come_from_the_setting_or_the_environment(monkeypatch, tmp_
 
 
 def test_a_certificate_file_may_be_named_from_home(monkeypatch, tmp_path):
-    """A ~ stands for the home folder."""
+    """A `~` is expanded to the home directory."""
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "bundle.pem").touch()
 
@@ -950,7 +953,7 @@ def test_a_certificate_file_may_be_named_from_home(monkeypatch, tmp_path):
 
 
 def test_an_error_has_a_line_for_each_reason():
-    """For those who use the tap from Python."""
+    """The exception lists all reasons, for use of the tap from Python."""
     with pytest.raises(BadSettings) as caught:
         settings.resolve({"auth_token": SECRET, "concurrency": 0, "strict": 1}, NOW)
 
