@@ -1,4 +1,4 @@
-"""Names that do not exist: settings, variables, and streams in `stream_maps`."""
+"""Unknown settings, environment variables and streams in `stream_maps`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.streams import STERNWARTE
 
 @pytest.fixture
 def warnings(caplog):
-    """The warnings so far."""
+    """A function that returns the warnings logged so far."""
     return lambda: [
         record.getMessage()
         for record in caplog.records
@@ -31,7 +31,7 @@ def warnings(caplog):
 
 
 def test_an_unknown_setting_is_a_warning_with_the_nearest_name(sync, warnings):
-    """The run goes on; a name that is near nothing stands alone."""
+    """Unknown settings are warned about, with the nearest name if one is near."""
     output = sync("organizations", organisation=["acme"], project=["shop"], zzz=1)
 
     assert output.code == 0
@@ -43,7 +43,7 @@ def test_an_unknown_setting_is_a_warning_with_the_nearest_name(sync, warnings):
 
 
 def test_settings_of_the_sdk_are_known(sync, warnings):
-    """All that `--about` lists."""
+    """The SDK's settings, which `--about` lists, cause no warning."""
     schema: dict[str, dict[str, object]] = {"properties": {}}
     TapSentry.append_builtin_config(schema)
     others = {"stream_maps": {}, "flattening_enabled": False, "faker_config": {}}
@@ -69,7 +69,7 @@ def test_settings_of_the_sdk_are_known(sync, warnings):
     ],
 )
 def test_variables_are_compared_too(variable, lines):
-    """Those that begin as the settings of this tap do, but for Meltano's own."""
+    """Variables with the prefix of the tap are checked, except for Meltano's own."""
     names = TapSentry.setting_names()
 
     assert list(unknown_variables([variable], "tap-sentry", names)) == lines
@@ -79,7 +79,7 @@ def test_variables_are_compared_too(variable, lines):
 def test_the_environment_counts_where_it_is_read(
     sentry, tmp_path, monkeypatch, warnings, is_read
 ):
-    """With `--config=ENV`."""
+    """Variables are checked only with `--config=ENV`."""
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
     file = tmp_path / "config.json"
     file.write_text(json.dumps({"auth_token": TOKEN, "api_url": sentry.url}))
@@ -110,7 +110,7 @@ def read(sentry, *streams, **maps):
 
 @pytest.mark.parametrize("key", ["issue_events", "issue_*", "*"])
 def test_maps_of_streams_that_are_not_selected_are_ignored(sentry, warnings, key):
-    """One configuration serves many catalogs."""
+    """One configuration can be used with many catalogs."""
     output = read(sentry, "organizations", "organization_teams", **{key: {"x": "'y'"}})
 
     assert output.code == 0
@@ -120,7 +120,7 @@ def test_maps_of_streams_that_are_not_selected_are_ignored(sentry, warnings, key
 
 
 def test_maps_of_selected_streams_hold(sentry):
-    """Below parents that are not selected, which `*` fits too."""
+    """A map applies below parents that are not selected, which `*` matches too."""
     output = read(sentry, "project_events", **{"*": {"x": "'y'"}})
 
     assert {row["x"] for row in output.records("project_events")} == {"y"}
@@ -130,7 +130,7 @@ def test_maps_of_selected_streams_hold(sentry):
 
 
 def test_a_map_can_make_a_stream_of_another(sentry, warnings):
-    """Its own name is no mistake."""
+    """A stream that a map creates is not reported as unknown."""
     copy = {"__source__": "organization_teams", "slug": "slug"}
     output = read(sentry, "organization_teams", crews=copy)
 
@@ -153,7 +153,7 @@ def test_a_map_can_make_a_stream_of_another(sentry, warnings):
     ],
 )
 def test_a_map_of_no_stream_is_a_warning(sentry, warnings, maps, line):
-    """The others are applied."""
+    """A map of an unknown stream does not fail the run."""
     output = read(sentry, "organizations", **maps)
 
     assert output.code == 0
@@ -161,7 +161,7 @@ def test_a_map_of_no_stream_is_a_warning(sentry, warnings, maps, line):
 
 
 def test_unmapped_streams_can_be_left_out(sentry, warnings):
-    """With `__else__`, which names no stream."""
+    """`__else__` is not reported as an unknown stream."""
     output = read(sentry, "organizations", __else__=None, organizations={})
 
     assert output.code == 0
