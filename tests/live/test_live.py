@@ -36,7 +36,7 @@ FORMATS = jsonschema.FormatChecker(())
 @FORMATS.checks("date-time", raises=ValueError)
 def is_instant(value):
     """Whether a value is a date with its offset from UTC."""
-    return not isinstance(value, str) or parse(value).tzinfo is not None
+    return not isinstance(value, str) or bool(datetime.fromisoformat(value).tzinfo)
 
 
 # The run ------------------------------------------------------------------------------

@@ -35,7 +35,7 @@ OF_PROJECTS = (
     *("project_feedback", "project_users", "project_event_counts", *EVENTS),
 )
 #: The index of the project's id in the key of a stream; 1 for the others.
-PROJECT_AT = {"organization_projects": 1, "projects": 1, "team_projects": 2}
+PROJECT_AT = {"team_projects": 2}
 
 JURISDICTION = "the-interstellar-jurisdiction"
 EVENT_LISTS = r"projects/.*/events/$|.*issues/\d+/events/$"
@@ -332,13 +332,13 @@ def test_only_the_chosen_teams_are_read(sync, sentry, names, slugs):
         if request.template.startswith("teams/{org}/{team}/")
     }
     assert asked_for == slugs
-    counted = [set(asked["project"]) for asked in sentry.asked(STATS_V2)]
-    with_projects = [teams[slug] for slug in slugs if teams[slug].projects]
-    assert sorted(map(sorted, counted)) == sorted(
-        sorted({project.id for project in team.projects})
-        if len(team.projects) > 1
-        else sorted(set(team.projects[0].id))
-        for team in with_projects
+    counted = [asked["project"] for asked in sentry.asked(STATS_V2)]
+    assert sorted(
+        [ids] if isinstance(ids, str) else sorted(ids) for ids in counted
+    ) == sorted(
+        sorted(project.id for project in teams[slug].projects)
+        for slug in slugs
+        if teams[slug].projects
     )
 
 
