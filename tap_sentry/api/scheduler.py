@@ -7,10 +7,8 @@ limit or for a retry occupies no thread. The main thread waits for results with
 
 from __future__ import annotations
 
-import contextlib
 import heapq
 import itertools
-import queue
 import threading
 import time
 from collections import Counter
@@ -20,6 +18,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 import requests
 
 from tap_sentry.api import errors, rate_limits
+from tap_sentry.api.arrivals import Arrivals
 from tap_sentry.api.brown_outs import BrownOuts
 from tap_sentry.api.budget import BufferBudget
 
@@ -40,10 +39,6 @@ ATTEMPTS_IF_FOREIGN = 2
 REOPENINGS = 20
 #: How many responses with status 429 a request may get before its failure is final.
 MAX_REJECTIONS = 60
-#: How long the main thread waits before Python handles signals. One that arrives just
-#: before the wait begins, or in another thread, does not interrupt it.
-SIGNAL_SECONDS = 0.5
-
 T = TypeVar("T")
 #: A heap of requests, those of the lowest order first.
 Queue: TypeAlias = "list[tuple[tuple[int, ...], int, PendingRequest[object]]]"
@@ -81,8 +76,7 @@ class RequestScheduler:
         self._sequence = itertools.count()
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)
-        #: One item for each result that the main thread has not noticed yet.
-        self._arrivals: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._arrivals = Arrivals()
         self._ready: dict[str, Queue] = {}
         self._delayed: list[tuple[float, int, PendingRequest[object]]] = []
         self._limiters: dict[str, rate_limits.RateLimiter] = {}
@@ -118,22 +112,9 @@ class RequestScheduler:
             with self._waiting():
                 self.meanwhile()
                 while not future.done():
-                    self._wait_for_arrivals()
+                    self._arrivals.wait()
                     self.meanwhile()
         return future.result()
-
-    def _wait_for_arrivals(self) -> None:
-        """Wait for at least one arrival, and take all of them.
-
-        No lock is held here, so a signal interrupts the wait.
-        """
-        has_arrived = False
-        while not has_arrived:
-            with contextlib.suppress(queue.Empty):
-                self._arrivals.get(timeout=SIGNAL_SECONDS)
-                has_arrived = True
-        while not self._arrivals.empty():
-            self._arrivals.get()
 
     def pause(self, seconds: float) -> None:
         """Wait while requests go on. Called by the main thread only."""
@@ -163,7 +144,7 @@ class RequestScheduler:
             except Exception as error:  # noqa: BLE001 - the main thread waits for it
                 if not pending.future.done():
                     pending.future.set_exception(error)
-                self._arrivals.put(None)
+                self._arrivals.add()
 
     def _enqueue(self, pending: PendingRequest[T]) -> None:
         entry = (pending.order, next(self._sequence), pending)
@@ -226,7 +207,7 @@ class RequestScheduler:
             self._done(pending, received)
             # Not under the lock: a callback of the future may submit the next request.
             pending.future.set_result(result)
-            self._arrivals.put(None)
+            self._arrivals.add()
 
     def _done(
         self,
@@ -255,7 +236,7 @@ class RequestScheduler:
         delay = None if is_final else self._delay(pending, error, received)
         if delay is None:
             pending.future.set_exception(error)
-            self._arrivals.put(None)
+            self._arrivals.add()
             return
         with self._lock:
             due = (time.time() + delay, next(self._sequence), pending)
