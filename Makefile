@@ -91,9 +91,9 @@ faults: $(tap) ## Run the tap under hundreds of mixtures of faults: [FAULTS='--f
 hot: $(tap) ## Read hundreds of hot issues, page by page: [HOT='--seeds 1000']
 	@.venv/bin/python -m tests.hot $(HOT)
 
-snapshots: $(tap) $(postgres) ## Rewrite the expected catalog, tables and recipes; review the diff
+snapshots: $(tap) $(postgres) ## Rewrite the catalog, docs/streams.md, tables and recipes; review the diff
 	@SNAPSHOTS=write .venv/bin/pytest --quiet tests/test_catalog.py tests/test_tables.py \
-	  tests/warehouse/test_recipes.py
+	  tests/test_stream_docs.py tests/warehouse/test_recipes.py
 
 build: $(uv) ## Build the packages to release, into dist/
 	rm -rf dist

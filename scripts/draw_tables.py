@@ -3,9 +3,9 @@
 
     python scripts/draw_tables.py
 
-Prints a Mermaid diagram of the catalog: for each table its key, its references, and
-the columns that most questions are about. A test compares the README with it, and
-`make snapshots` writes it there.
+Prints a Mermaid diagram of the core of the catalog: for each table its key, its
+references, and the columns that most questions are about. A test compares the README
+with it, and `make snapshots` writes it there.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,10 +19,37 @@ from tap_sentry.streams.events import (
     ProjectEventEntries,
     ProjectEvents,
 )
+from tap_sentry.streams.feedback import ProjectFeedback
 from tap_sentry.streams.issues import ProjectIssues
-from tap_sentry.streams.organizations import Organizations
-from tap_sentry.streams.projects import OrganizationProjects, Projects
+from tap_sentry.streams.members import OrganizationMembers, TeamMembers
+from tap_sentry.streams.monitors import MonitorCheckins, OrganizationMonitors
+from tap_sentry.streams.organizations import OrganizationRepositories, Organizations
+from tap_sentry.streams.projects import OrganizationProjects, Projects, ProjectUsers
+from tap_sentry.streams.releases import (
+    OrganizationReleases,
+    ReleaseCommits,
+    ReleaseDeploys,
+)
+from tap_sentry.streams.stats import (
+    OrganizationEventCounts,
+    ProjectEventCounts,
+    TeamEventCounts,
+)
 from tap_sentry.streams.teams import OrganizationTeams, TeamProjects
+from tap_sentry.streams.usage import ReleaseHealth
+
+#: The streams that are drawn; the others would make the diagram unreadable.
+CORE: frozenset[Any] = frozenset(
+    {
+        *(Organizations, OrganizationProjects, OrganizationRepositories, Projects),
+        *(OrganizationTeams, TeamProjects, OrganizationMembers),
+        *(ProjectIssues, ProjectEvents, ProjectEventEntries),
+        *(IssueEvents, IssueEventEntries, ProjectFeedback, ProjectUsers),
+        *(OrganizationEventCounts, TeamEventCounts, ProjectEventCounts),
+        *(OrganizationReleases, ReleaseDeploys, ReleaseCommits),
+        *(OrganizationMonitors, MonitorCheckins),
+    }
+)
 
 #: The type that each kind of column has in PostgreSQL.
 TYPES = {
@@ -41,6 +68,8 @@ MAIN = (
     *("slug", "name", "platform", "shortId", "title", "status", "level", "priority"),
     *("issueCategory", "firstSeen", "lastSeen", "count", "userCount", "type"),
     *("dateCreated", "email", "username", "comments", "user", "tags", "data"),
+    *("dateReleased", "newGroups", "environment", "dateFinished", "duration"),
+    *("message", "author", "role", "pending"),
 )
 
 #: A part of the keys: ids are unique within an organization only.
@@ -51,6 +80,9 @@ REFERENCES: Mapping[str, Any] = {
     "team_id": OrganizationTeams,
     "project_id": OrganizationProjects,
     "issue_id": ProjectIssues,
+    "release_version": OrganizationReleases,
+    "monitor_id": OrganizationMonitors,
+    "repository_id": OrganizationRepositories,
 }
 #: References that may be null.
 OPTIONAL = {"issue_id"}
@@ -58,6 +90,8 @@ OPTIONAL = {"issue_id"}
 MORE_REFERENCES: Mapping[Any, Mapping[str, Any]] = {
     Projects: {"id": OrganizationProjects},
     TeamProjects: {"id": OrganizationProjects},
+    TeamMembers: {"id": OrganizationMembers},
+    ReleaseHealth: {"release": OrganizationReleases},
     ProjectEventEntries: {"event_id": ProjectEvents},
     IssueEventEntries: {"event_id": IssueEvents},
 }
@@ -70,9 +104,15 @@ def references(stream: Any) -> dict[str, Any]:
     return named | dict(MORE_REFERENCES.get(stream, {}))
 
 
+def drawn_references(stream: Any) -> dict[str, Any]:
+    """The references of a stream to others that are drawn."""
+    found = references(stream)
+    return {name: to for name, to in found.items() if to in CORE}
+
+
 def relations(stream: Any) -> Iterator[str]:
     """The lines that lead to a table, without those that another one implies."""
-    found = references(stream)
+    found = drawn_references(stream)
     implied = {
         above
         for name, to in found.items()
@@ -88,7 +128,7 @@ def relations(stream: Any) -> Iterator[str]:
 
 def columns(stream: Any) -> Iterator[str]:
     """The lines of the columns of a table."""
-    refers = references(stream)
+    refers = drawn_references(stream)
     for name, schema in stream.schema["properties"].items():
         marks = ["PK"] * (name in stream.primary_keys) + ["FK"] * (name in refers)
         if marks or name in MAIN:
@@ -98,11 +138,12 @@ def columns(stream: Any) -> Iterator[str]:
 def draw() -> str:
     """The diagram as text."""
     lines = ["erDiagram"]
-    for stream in STREAMS:
+    drawn: list[Any] = [stream for stream in STREAMS if stream in CORE]
+    for stream in drawn:
         lines.append(f"    {stream.name} {{")
         lines += [f"        {line}" for line in columns(stream)]
         lines.append("    }")
-    for stream in STREAMS:
+    for stream in drawn:
         lines += [f"    {line}" for line in relations(stream)]
     return "\n".join(lines) + "\n"
 

@@ -12,6 +12,7 @@ from tap_sentry.sync.parts import Parts
 from tap_sentry.sync.refusals import Refusals
 from tap_sentry.sync.results import Results
 from tap_sentry.sync.state import Bookmarks
+from tap_sentry.sync.versions import Versions
 from tap_sentry.sync.writer import SentryWriter, StateLines
 
 if TYPE_CHECKING:
@@ -81,6 +82,12 @@ class Run:
             self.results,
             is_strict=self.settings.strict,
         )
+
+    @functools.cached_property
+    def versions(self) -> Versions:
+        """The versions of full lists."""
+        started = int(self.settings.started.timestamp() * 1000)
+        return Versions(self.writer, self.results, started)
 
     # State ----------------------------------------------------------------------------
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class TapSentry(Tap):
-    """Extracts issues, events, feedback, users and event counts from Sentry."""
+    """Extracts issues, events, releases, alerts, usage and more from Sentry."""
 
     name = "tap-sentry"
     config_jsonschema: ClassVar[dict[str, Any]] = SETTINGS.to_dict()
@@ -72,6 +72,9 @@ class TapSentry(Tap):
         if validate_config:
             # Resolving the settings reports invalid ones before anything is requested.
             self._warn_about_plain_http(self.run.settings.api_url)
+            for stream in self.sentry_streams:
+                if self.run.settings.activate_versions and stream.is_read_whole:
+                    self.run.versions.start(stream)
             for line in (
                 *unknown_settings(self.config, self.setting_names()),
                 *unknown_maps(self.config.get("stream_maps") or {}, self.streams),

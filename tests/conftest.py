@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import logging
@@ -69,11 +70,17 @@ class Output:
         return last
 
 
-def catalog_of(*streams: str, **settings: Any) -> dict[str, Any]:
-    """The catalog with only these streams selected, or all if none is named."""
-    config = {"auth_token": TOKEN, **settings}
+@functools.cache
+def _catalog() -> bytes:
+    """The catalog of the tap, as JSON."""
+    config = {"auth_token": TOKEN}
     tap = TapSentry(config=config, validate_config=False, setup_mapper=False)
-    catalog = tap.catalog_dict
+    return msgspec.json.encode(tap.catalog_dict)
+
+
+def catalog_of(*streams: str) -> dict[str, Any]:
+    """The catalog with only these streams selected, or all if none is named."""
+    catalog: dict[str, Any] = msgspec.json.decode(_catalog())
     for entry in catalog["streams"]:
         for item in entry["metadata"]:
             if not item["breadcrumb"]:

@@ -182,9 +182,14 @@ def quicken(patch: pytest.MonkeyPatch) -> None:
 
 @dataclass
 class Run(Output):
-    """The output of a run, and what it reported as skipped or missing."""
+    """The output of a run, and what it reported as skipped or missing.
+
+    What this kind of server lacks by itself is not reported here.
+    """
 
     skipped: list[str] = field(default_factory=list)
+    #: The streams that skipped something other than a feature that is switched off.
+    unfinished: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     #: The output as it was written.
     lines: bytes = b""
@@ -192,7 +197,7 @@ class Run(Output):
     @property
     def is_complete(self) -> bool:
         """Whether the run reports that everything was read."""
-        return not (self.code or self.skipped or self.missing)
+        return not (self.code or self.unfinished or self.missing)
 
     def rows(self) -> dict[tuple[Any, ...], dict[str, Any]]:
         """The records by stream and key, the last of each."""
@@ -264,13 +269,25 @@ def sync(
         wrapper.detach()
         signal.signal(signal.SIGINT, signal.default_int_handler)
     tap.run.client.session.close()
+    skipped = tap.run.results.skipped
     return Run(
         [json.loads(line) for line in caught.getvalue().splitlines()],
         code,
-        [f"{item.stream} {item.part}" for item in tap.run.results.skipped],
-        sorted(tap.run.client.endpoints.missing),
+        [f"{item.stream} {item.part}" for item in skipped],
+        [item.stream for item in skipped if not item.is_unavailable],
+        sorted(tap.run.client.endpoints.missing - lacking(sentry)),
         caught.getvalue(),
     )
+
+
+def lacking(sentry: SentrySimulator) -> set[str]:
+    """Return the paths that a kind of server lacks, as streams write them."""
+    return {
+        f"/{template}".replace("{org}", "{organization}").replace(
+            "{version}", "{release}"
+        )
+        for template in sentry.flavour.missing
+    }
 
 
 # Mixtures -----------------------------------------------------------------------------

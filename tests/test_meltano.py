@@ -17,7 +17,9 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped] # the SDK brings it, without its types
 
+from scripts.describe_streams import BY_NAME, replication_key
 from tests.sentry import STREAMS, TOKEN, SentrySimulator
+from tests.test_catalog import NOT_BY_DEFAULT
 
 ROOT = Path(__file__).parents[1]
 MELTANO = ROOT / ".venv-meltano" / "bin" / "meltano"
@@ -30,17 +32,13 @@ pytestmark = [
     ),
 ]
 
-#: Streams that are not selected by default.
-HEAVY = {"projects", "issue_events", "project_event_entries", "issue_event_entries"}
-#: Streams that a second run reads in full again.
-LISTS = {
-    "organizations",
-    "organization_projects",
-    "organization_repositories",
-    "organization_teams",
-    "team_projects",
-    "project_users",
-}
+#: Streams that sentry.io has retired, so that they have no rows.
+RETIRED = {"project_alert_rules", "organization_metric_alert_rules"}
+#: Streams that the definitions select and that have rows.
+SELECTED = set(STREAMS) - NOT_BY_DEFAULT - RETIRED
+#: Streams that a second run reads in full again; of commits it reads the first page.
+LISTS = {name for name, kind in BY_NAME.items() if replication_key(kind) is None}
+LISTS.add("repository_commits")
 #: Streams that the commented example of `metadata` deselects.
 LEFT_OUT = {"project_events", "project_event_counts", "project_event_entries"}
 
@@ -146,7 +144,7 @@ def test_discovery_is_that_of_the_tap(project):
 
 
 def test_select_lists_what_is_selected(project):
-    """`select --list` shows the heavy streams as excluded, and all others selected."""
+    """`select --list` shows streams that are left out as excluded, others selected."""
     listed = project.meltano("select tap-sentry --list --all")
     marks: dict[str, set[str]]
     marks = {"[selected": set(), "[automatic": set(), "[excluded": set()}
@@ -155,8 +153,8 @@ def test_select_lists_what_is_selected(project):
         if mark.rstrip() in marks:
             marks[mark.rstrip()].add(attribute.strip().partition(".")[0])
 
-    assert marks["[selected"] == set(STREAMS) - HEAVY
-    assert marks["[excluded"] >= HEAVY
+    assert marks["[selected"] == set(STREAMS) - NOT_BY_DEFAULT
+    assert marks["[excluded"] >= NOT_BY_DEFAULT
 
 
 def test_config_test_tells_good_settings_from_bad_ones(project):
@@ -202,7 +200,7 @@ def runs(project):
 def test_the_first_run_brings_what_is_selected(runs, sentry):
     first, _, _ = runs
 
-    assert set(first) == set(STREAMS) - HEAVY
+    assert set(first) == SELECTED
     for stream in ("project_issues", "project_events", "project_users"):
         assert first[stream] == len(sentry.truth(stream))
 
@@ -232,7 +230,7 @@ def test_the_example_of_metadata_does_what_it_says(new_project):
 
     first, second = project.load(), project.load()
 
-    assert set(first) == set(STREAMS) - HEAVY - LEFT_OUT
+    assert set(first) == SELECTED - LEFT_OUT
     assert second["project_issues"] == first["project_issues"] > 0
 
 
@@ -250,7 +248,7 @@ def test_the_definition_in_the_readme_is_enough(new_project, sentry):
     slug = sentry.organizations[0].slug
     first = project.load(TAP_SENTRY_ORGANIZATIONS=json.dumps([slug]))
 
-    assert set(first) == set(STREAMS) - HEAVY
+    assert set(first) == SELECTED
     assert first["organizations"] == 1
 
 

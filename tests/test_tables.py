@@ -9,10 +9,12 @@ import os
 import re
 from pathlib import Path
 
-from scripts.draw_tables import draw, references
+from scripts.draw_tables import CORE, draw, references
 from tap_sentry.streams import STREAMS
+from tap_sentry.streams.base import ADDED
 from tap_sentry.streams.events import ProjectEvents
 from tap_sentry.streams.issues import ProjectIssues
+from tap_sentry.streams.releases import OrganizationReleases
 from tests.test_catalog import each_stream
 
 README = Path(__file__).parents[1] / "README.md"
@@ -30,21 +32,27 @@ def test_the_readme_shows_the_tables_of_the_catalog():
 
 
 def test_every_table_hangs_on_another():
-    """Every stream is drawn, and a line leads to each of them except the first."""
+    """The core is drawn, and a line leads to each of its tables except the first."""
     picture = draw()
-    led_to = re.findall(r"^    \w+ \|[|o]--o[|{] (\w+) : \w+$", picture, re.MULTILINE)
+    lines = re.findall(r"^    (\w+) \|[|o]--o[|{] (\w+) : \w+$", picture, re.MULTILINE)
+    first, *others = [vars(stream)["name"] for stream in STREAMS if stream in CORE]
 
-    assert re.findall(r"^    (\w+) \{$", picture, re.MULTILINE) == [
-        vars(stream)["name"] for stream in STREAMS
-    ]
-    assert {vars(stream)["name"] for stream in STREAMS[1:]} == set(led_to)
+    assert re.findall(r"^    (\w+) \{$", picture, re.MULTILINE) == [first, *others]
+    assert {below for _, below in lines} == set(others)
+    assert {above for above, _ in lines} <= {first, *others}
+
+
+def test_a_table_is_drawn_with_its_parent():
+    """Every table of the core has its parent beside it, and the core stays small."""
+    assert {stream.parent_stream_type for stream in CORE} - {None} <= CORE
+    assert len(CORE) < len(STREAMS) / 2
 
 
 @each_stream
 def test_ids_of_other_tables_are_references(stream):
     """Every id that the tap adds to a row refers to another table."""
     columns = vars(stream)["schema"]["properties"]
-    others = {name for name in columns if re.fullmatch(r"[a-z]+_id", name)}
+    others = {name for name in columns if name in ADDED | {"event_id"}}
 
     assert others <= set(references(stream)) <= set(columns)
 
@@ -55,3 +63,12 @@ def test_events_refer_to_what_they_are_of():
 
     assert kinds["issue_id"] is ProjectIssues
     assert list(kinds) == ["organization_id", "project_id", "issue_id"]
+
+
+def test_what_belongs_to_a_release_refers_to_it_by_version():
+    """The key of a release is its version, so its deploys and commits refer to that."""
+    children = [s for s in STREAMS if s.parent_stream_type is OrganizationReleases]
+
+    assert [references(s)["release_version"] for s in children] == (
+        [OrganizationReleases] * 2
+    )

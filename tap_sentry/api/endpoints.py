@@ -9,6 +9,8 @@ class Endpoints:
     def __init__(self) -> None:
         """Start without any."""
         self.missing: set[str] = set()
+        #: What the server answered instead.
+        self.reasons: dict[str, str] = {}
         #: Missing endpoints that do answer, but in an unexpected shape.
         self.unexpected: set[str] = set()
         #: Those that count accepted events only and ignore `groupBy`.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, TypeVar
 
 from tap_sentry.api import errors, rate_limits
@@ -56,9 +55,10 @@ class PathReader:
         path = self.current_path
         if path in self._endpoints.missing:
             is_unexpected = path in self._endpoints.unexpected
-            msg = f"this server does not have {path}"
+            reason = self._endpoints.reasons[path]
+            msg = f"this server does not have {path} ({reason})"
             if is_unexpected:
-                msg = f"the answers of {path} are not understood"
+                msg = f"the answers of {path} are not understood ({reason})"
             raise errors.MissingEndpointError(msg, is_unexpected=is_unexpected)
         try:
             yield from read()
@@ -151,14 +151,14 @@ class PathReader:
     def _drop(self, path: str, error: errors.SentryError) -> None:
         """Record that the server lacks a path, and log it once.
 
-        It is a warning only without a fallback, which returns the same records.
+        The end of the run warns of streams that are missing.
         """
         self._endpoints.missing.add(path)
+        self._endpoints.reasons[path] = str(error)
         instead = self.current_path
-        level = logging.INFO if instead != path else logging.WARNING
         msg = "This server does not have %s (%s)%s"
         if isinstance(error, errors.UnexpectedJSONError):
             self._endpoints.unexpected.add(path)
             msg = "The answers of %s are not understood (%s)%s"
         suffix = f": {instead} is read instead" if instead != path else ""
-        self._client.scheduler.logger.log(level, msg, path, error, suffix)
+        self._client.scheduler.logger.info(msg, path, error, suffix)

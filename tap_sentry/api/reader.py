@@ -12,6 +12,7 @@ from tap_sentry.api.prefetch import Prefetch
 from tap_sentry.api.responses import has_link, read_body
 from tap_sentry.api.retention import has_cursor, may_be_too_old
 from tap_sentry.api.scheduler import ATTEMPTS
+from tap_sentry.records import bodies
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Mapping
@@ -91,7 +92,8 @@ class ListReader(PathReader):
             self._client.scheduler,
             request,
             page_sizes=page_sizes or self._source.page_sizes,
-            is_last=is_last,
+            is_last=is_last
+            or (lambda page: self._source.is_last_page(page.rows, context or {})),
         )
 
     def prefetch(
@@ -232,21 +234,30 @@ class ListReader(PathReader):
             return False
         return True
 
-    def fetch_object(self, path: str, url: str, decode: Callable[[bytes], Any]) -> Row:
-        """Fetch the object at a path.
+    def fetch_row(self, path: str, context: Context, field: str | None = None) -> Row:
+        """Fetch one object, or the one in a field of it, as a row of the list.
 
         Raises:
             RejectedError: If it does not exist.
             MissingEndpointError: If the server does not have the path.
         """
+        source = self._source
+
+        def decode(body: bytes) -> Row:
+            sent = bodies.decode_row(body)
+            if field is not None:
+                sent = bodies.object_fields(sent.get(field))
+            row = source.project(sent)
+            if bodies.decode_value(row.get(source.id_column)) is None:
+                raise bodies.DamagedBodyError
+            return row
 
         def read(response: requests.Response) -> Row:
-            self._source.validate_response(response)
+            source.validate_response(response)
             return cast("Row", read_body(response, decode))
 
-        request = PendingRequest(
-            self._source.name, path, self._client.prepare(url), read
-        )
+        url = source.url(path, context)
+        request = PendingRequest(source.name, path, self._client.prepare(url), read)
         row = self._client.result(request)
-        self._endpoints.add_answer(path, self._source.needed_scopes)
+        self._endpoints.add_answer(path, source.needed_scopes)
         return row

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     import requests
 
+#: What Sentry and GlitchTip answer where a feature is not available.
+_UNAVAILABLE = {HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY}
+
 #: Bytes of a body that are read at once.
 _CHUNK = 16 << 20
 
@@ -22,6 +25,8 @@ def check_status(
     response: requests.Response,
     scopes: tuple[str, ...],
     is_missing: Callable[[requests.Response], bool],
+    *,
+    is_optional: bool = False,
 ) -> None:
     """Raise the error that matches the status of a response.
 
@@ -29,10 +34,12 @@ def check_status(
         response: The response; its body is read unless the status is 200.
         scopes: The scopes that give access to the endpoint.
         is_missing: Whether a response means that the server lacks the endpoint.
+        is_optional: Whether a 404 or 422 means that the plan or the server lacks a
+            feature.
 
     Raises:
         FatalError: For a rejected token or a redirect to another host.
-        ForbiddenError: For a 403.
+        ForbiddenError: For a 403, or if a feature is not available.
         MissingEndpointError: If the server does not have the endpoint.
         TransientError: If the request may succeed later.
         ForeignResponseError: If something before the server rejects the request.
@@ -44,12 +51,7 @@ def check_status(
     if response.is_redirect:
         _reject_redirect(response)
     is_json = errors.is_json(response)
-    if is_json:
-        detail = errors.detail(response)
-        suffix = f", {detail}" if detail else ""
-    else:
-        suffix = f" with {errors.describe_body(response, response.content)}"
-    message = f"GET {errors.place(response.request)}: status {status}{suffix}"
+    message = _describe(response, is_json=is_json)
     if status == HTTPStatus.GONE:
         raise errors.BrownOutError(message, response)
     if (
@@ -62,11 +64,24 @@ def check_status(
                 "answers in its place"
             )
         raise errors.TransientError(message, response)
+    if is_json and is_optional and status in _UNAVAILABLE:
+        raise errors.ForbiddenError(message, scopes, is_unavailable_feature=True)
     if is_missing(response):
         raise errors.MissingEndpointError(message, is_web_page=not is_json)
     if is_json:
         _reject(response, message, scopes)
     _reject_page(response, message)
+
+
+def _describe(response: requests.Response, *, is_json: bool) -> str:
+    """Return what is wrong with a request: where, the status, and what Sentry says."""
+    if is_json:
+        detail = errors.detail(response)
+        suffix = f", {detail}" if detail else ""
+    else:
+        suffix = f" with {errors.describe_body(response, response.content)}"
+    at = errors.place(response.request)
+    return f"GET {at}: status {response.status_code}{suffix}"
 
 
 def _reject(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import timedelta
 
     import requests
@@ -49,6 +49,14 @@ class ListSource(Protocol):
         """Query parameters of every page of the fallback."""
 
     @property
+    def id_column(self) -> str:
+        """The column that identifies a row within the list."""
+
+    @property
+    def project(self) -> Callable[[Row], Row]:
+        """Reduces a row to the declared columns."""
+
+    @property
     def is_paged(self) -> bool:
         """Whether Sentry sends the list in pages."""
 
@@ -88,6 +96,9 @@ class ListSource(Protocol):
 
     def parse_response(self, response: requests.Response) -> Iterable[Row]:
         """Yield the rows of one page."""
+
+    def is_last_page(self, rows: list[Row], context: Context) -> bool:
+        """Whether the pages after one with these rows are not needed."""
 
     def probe_query(self, context: Context, path: str) -> Mapping[str, Any]:
         """The parameters that a request for a single row of a path needs."""

@@ -58,12 +58,13 @@ def decode_rows(body: bytes, field: str | None = None) -> list[Row]:
     Args:
         body: The JSON.
         field: The field of an object that holds the array; None if the body is it.
+            A body that is an array all the same is read as such.
 
     Raises:
         DamagedBodyError: If the body is not JSON.
         UnexpectedShapeError: If it is not an array of objects.
     """
-    if field is not None:
+    if field is not None and body.lstrip()[:1] != b"[":
         wrapped = decode_row(body).get(field)
         if wrapped is None:
             raise UnexpectedShapeError

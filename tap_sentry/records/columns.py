@@ -20,6 +20,7 @@ from tap_sentry.records.bodies import (
     first_byte,
     object_row,
 )
+from tap_sentry.records.redaction import may_hold_secret, without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -180,6 +181,54 @@ class ObjectCoercion:
         return raw
 
 
+def redacted(passing: bytes, coerce: Coercion) -> Coercion:
+    """Return a coercion that removes credentials and accounts from the value."""
+
+    def convert(raw: Raw) -> Any:
+        if may_hold_secret(bytes(raw)):
+            raw = Raw(msgspec.json.encode(without_secrets(decode_value(raw))))
+        return raw if first_byte(raw) in passing else coerce(raw)
+
+    return convert
+
+
+class ClosedObject:
+    """Reduces an object to its declared fields, such as a user to name and address."""
+
+    def __init__(self, schema: Mapping[str, Any]) -> None:
+        """Prepare the declared fields."""
+        self._project = Projection(schema, {})
+
+    def __call__(self, raw: Raw) -> Any:
+        """Return the declared fields of the object; null for anything else."""
+        if first_byte(raw) != OBJECT:
+            return None
+        return self._project(object_row(raw))
+
+
+def coercion_of(
+    schema: Mapping[str, Any], *, is_redacted: bool
+) -> tuple[bytes, Coercion]:
+    """Return how a column is converted.
+
+    The first bytes of values that are kept as they are, and the function that converts
+    any other value.
+    """
+    name = type_name(schema)
+    items = schema.get("items", schema)
+    if items.get("additionalProperties") is False:
+        closed = ClosedObject(items)
+        if items is schema:
+            return b"n", closed
+        return b"n", lambda raw: [*map(closed, array_items(raw))]
+    passing, coerce = _COERCIONS[name]
+    if "properties" in schema:
+        return b"n", ObjectCoercion(schema)
+    if is_redacted and name in {"object", "array of object"}:
+        return b"n", redacted(passing, coerce)
+    return passing, coerce
+
+
 class Projection:
     """Reduces a row to the columns of a schema and converts each to its type."""
 
@@ -188,6 +237,8 @@ class Projection:
         schema: Mapping[str, Any],
         renamed: Mapping[str, str],
         added: frozenset[str] = frozenset(),
+        *,
+        is_redacted: bool = False,
     ) -> None:
         """Prepare the columns.
 
@@ -196,6 +247,8 @@ class Projection:
             renamed: Other names under which servers send a column, with the column.
             added: Columns that the tap adds. Fields that a server sends under these
                 names are left out.
+            is_redacted: Whether credentials and accounts are removed from columns
+                without declared fields.
         """
         self._columns: dict[str, tuple[str, bytes, Coercion]] = {}
         properties = schema["properties"]
@@ -203,9 +256,7 @@ class Projection:
             column = renamed.get(sent, sent)
             if column not in properties or column in added:
                 continue
-            passing, coerce = _COERCIONS[type_name(properties[column])]
-            if "properties" in properties[column]:
-                passing, coerce = b"n", ObjectCoercion(properties[column])
+            passing, coerce = coercion_of(properties[column], is_redacted=is_redacted)
             self._columns[sent] = (column, passing, coerce)
 
     def __call__(self, row: Mapping[str, Raw]) -> Row:

@@ -49,6 +49,7 @@ class Settings:
     concurrency: int
     request_timeout: int
     ca_bundle: str | bool
+    activate_versions: bool
     strict: bool
 
     @property
@@ -102,8 +103,17 @@ def resolve(config: Mapping[str, Any], now: datetime) -> Settings:
         ca_bundle=reader.read("ca_bundle", parse_bundle)
         or reader.bundle_of_environment()
         or True,
+        activate_versions=reader.boolean("activate_versions"),
         strict=reader.boolean("strict"),
     )
+    _check_names(reader, settings)
+    if reader.errors:
+        raise BadSettings(reader.errors)
+    return settings
+
+
+def _check_names(reader: SettingReader, settings: Settings) -> None:
+    """Add an error for each name that cannot be one of an organization or issue."""
     for name in settings.organizations:
         if set(name) & set("!*?"):
             reader.errors.append(f"organizations: {name!r} is neither slug, id nor URL")
@@ -113,9 +123,6 @@ def resolve(config: Mapping[str, Any], now: datetime) -> Settings:
                 f"issue_ids: {issue!r} is neither the number nor the short id of an "
                 "issue"
             )
-    if reader.errors:
-        raise BadSettings(reader.errors)
-    return settings
 
 
 def _window(

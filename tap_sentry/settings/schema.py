@@ -22,7 +22,8 @@ SETTINGS = th.PropertiesList(
         secret=True,
         title="Auth token",
         description="Sentry auth token, with the scopes org:read, project:read, "
-        "event:read and team:read.",
+        "event:read and team:read; organization_members also needs member:read, "
+        "organization_audit_logs org:write.",
     ),
     th.Property(
         "api_url",
@@ -57,8 +58,8 @@ SETTINGS = th.PropertiesList(
         "issue_ids",
         _NAMES,
         title="Issue IDs",
-        description="Only these issues, for issue_events and issue_event_entries: "
-        "numbers, short ids or pasted URLs. Bookmarks are left alone.",
+        description="Only these issues, for the streams below issues, such as "
+        "issue_events: numbers, short ids or pasted URLs. Bookmarks are left alone.",
     ),
     th.Property(
         "issue_query",
@@ -81,7 +82,8 @@ SETTINGS = th.PropertiesList(
         th.StringType(allowed_values=tuple(RESOLUTIONS)),
         default="1d",
         title="Stats resolution",
-        description="Length of the buckets of the event counts: 1d or 1h.",
+        description="Length of the intervals of event counts and release_health: "
+        "1d or 1h.",
     ),
     th.Property(
         "start_date",
@@ -119,7 +121,7 @@ SETTINGS = th.PropertiesList(
         default="1d",
         title="Issue refresh",
         description="How often all issues are read again, so that changes of status "
-        "or assignee arrive without a new event; 0s: every run.",
+        "or assignee, comments and links arrive without a new event; 0s: every run.",
     ),
     th.Property(
         "full_events",
@@ -149,6 +151,14 @@ SETTINGS = th.PropertiesList(
         title="CA bundle",
         description="File with the certificate authorities to trust; without it "
         "REQUESTS_CA_BUNDLE, else the usual ones.",
+    ),
+    th.Property(
+        "activate_versions",
+        th.BooleanType,
+        default=False,
+        title="Activate versions",
+        description="Let loaders delete, or mark, rows of full lists that Sentry no "
+        "longer lists. Not for several runs into one table.",
     ),
     th.Property(
         "strict",

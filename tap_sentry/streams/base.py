@@ -16,7 +16,6 @@ from tap_sentry.sync.stream import SingerStream
 from tap_sentry.windows import HOUR
 
 if TYPE_CHECKING:
-    import contextlib
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import timedelta
 
@@ -24,15 +23,25 @@ if TYPE_CHECKING:
     from requests.auth import AuthBase
     from singer_sdk import Tap
 
+    from tap_sentry.api.paged_list import Page
     from tap_sentry.api.prefetch import Prefetch
     from tap_sentry.records.bodies import Row
     from tap_sentry.run import Run
-    from tap_sentry.sync.parts import Outcome
 
 Context: TypeAlias = "Mapping[str, Any]"
 
 #: Columns that the tap adds. Fields that a server sends under these names are left out.
-ADDED = frozenset({"organization_id", "project_id", "team_id", "issue_id"})
+ADDED = frozenset(
+    {
+        "organization_id",
+        "project_id",
+        "team_id",
+        "issue_id",
+        "release_version",
+        "monitor_id",
+        "repository_id",
+    }
+)
 
 
 class SentryStream(SingerStream):
@@ -70,13 +79,19 @@ class SentryStream(SingerStream):
 
     #: The column that identifies a row within the list.
     id_column: ClassVar[str] = "id"
-
+    #: Whether credentials and accounts are removed from undeclared fields.
+    is_redacted: ClassVar[bool] = True
     #: Other names under which servers send a column, with the column.
     renamed: ClassVar[Mapping[str, str]] = {}
 
     #: Whether to wait for the end of a brown-out before the fallback is used.
     waits_for_brown_out: ClassVar[bool] = True
 
+    #: Whether the list is part of a feature that a plan or server may lack: Sentry then
+    #: answers 404, GlitchTip 422.
+    is_optional: ClassVar[bool] = False
+    #: The stream that newer servers have instead, if any.
+    successor: ClassVar[str | None] = None
     #: Whether the run must stop if this list cannot be read.
     is_essential: ClassVar[bool] = False
 
@@ -94,7 +109,9 @@ class SentryStream(SingerStream):
         """
         super().__init__(tap)
         self.run = run
-        self.project = Projection(self.row_schema, self.renamed, ADDED)
+        self.project = Projection(
+            self.row_schema, self.renamed, ADDED, is_redacted=self.is_redacted
+        )
 
     @functools.cached_property
     def reader(self) -> ListReader:
@@ -115,6 +132,7 @@ class SentryStream(SingerStream):
     def log_sync_costs(self) -> None:
         """Write what is left; the SDK calls this after all streams have been read."""
         super().log_sync_costs()
+        self.run.versions.activate(self)
         self.run.write_final_state()
 
     # Requests -------------------------------------------------------------------------
@@ -178,7 +196,8 @@ class SentryStream(SingerStream):
 
     def validate_response(self, response: requests.Response) -> None:
         """Raise the exception that matches the response status."""
-        check_status(response, self.needed_scopes, self.is_missing)
+        scopes = self.needed_scopes
+        check_status(response, scopes, self.is_missing, is_optional=self.is_optional)
 
     def is_missing(self, response: requests.Response) -> bool:
         """Return whether an error means that the server lacks the endpoint."""
@@ -195,15 +214,23 @@ class SentryStream(SingerStream):
         """Yield the normalized rows of one page, reduced to the declared columns."""
         for sent in read_body(response, self.decode):
             row = self.normalize(sent, self.project(sent))
-            if bodies.decode_value(row.get(self.id_column)) is not None:
+            # The context identifies a single object.
+            if (
+                self.is_object
+                or bodies.decode_value(row.get(self.id_column)) is not None
+            ):
                 yield row
             elif not self.is_blank(row):
                 self.run.results.add_without_id(self.name)
 
     def decode(self, body: bytes) -> list[Row]:
         """Decode the rows of a response."""
-        whole = [bodies.decode_row(body)] if self.is_object else None
-        return whole or bodies.decode_rows(body, self.rows_field)
+        if not self.is_object:
+            return bodies.decode_rows(body, self.rows_field)
+        row = bodies.decode_row(body)
+        if not row.keys() & self.row_schema["properties"].keys():
+            raise bodies.UnexpectedShapeError
+        return [row]
 
     def is_blank(self, row: Row) -> bool:
         """Return whether a row without an id means nothing, as some servers send."""
@@ -215,31 +242,21 @@ class SentryStream(SingerStream):
         del sent
         return row
 
-    def fetch_row(self, path: str, context: Context, field: str | None = None) -> Row:
-        """Fetch one object, or the one in a field of it, as a row of the list.
+    def pages(self, context: Context | None) -> Iterator[Page]:
+        """Yield the pages of the list."""
+        return self.reader.pages(context)
 
-        Raises:
-            RejectedError: If it does not exist.
-            MissingEndpointError: If the server does not have the path.
-        """
-
-        def decode(body: bytes) -> Row:
-            sent = bodies.decode_row(body)
-            if field is not None:
-                sent = bodies.object_fields(sent.get(field))
-            row = self.project(sent)
-            if bodies.decode_value(row.get(self.id_column)) is None:
-                raise bodies.DamagedBodyError
-            return row
-
-        return self.reader.fetch_object(path, self.url(path, context), decode)
+    def is_last_page(self, rows: list[Row], context: Context) -> bool:
+        """Return whether the pages after one with these rows are not needed."""
+        del rows, context
+        return False
 
     def rows(self, context: Context | None) -> Iterator[Row]:
         """Yield the rows of the list, each once: pages that count rows can overlap."""
         seen = set()
-        for page in self.reader.pages(context):
+        for page in self.pages(context):
             for row in page.rows:
-                key = bodies.decode_value(row[self.id_column])
+                key = bodies.decode_value(row.get(self.id_column))
                 if key not in seen:
                     seen.add(key)
                     yield row
@@ -247,22 +264,19 @@ class SentryStream(SingerStream):
 
     def get_records(self, context: Context | None) -> Iterable[Row]:
         """Yield the records of a context, if the row of the parent has any."""
+        if self.parent and context is None:
+            # The parent has no rows.
+            return
         row = self.parent.current_row if self.parent else None
-        if row is None or self.visits(row):
-            with self.reading(context):
+        if row is None or self.visits(row, context or {}):
+            with self.run.parts.reading(self, context) as outcome:
                 yield from self.records(context or {})
+            if not outcome.is_final:
+                self.on_failed(context or {})
 
     def records(self, context: Context) -> Iterable[Row]:
         """Yield the records of a context; by default the rows of the list."""
         return self.rows(context)
-
-    def reading(
-        self, context: Context | None
-    ) -> contextlib.AbstractContextManager[Outcome]:
-        """Skip and report the part that is read within, if it cannot be read."""
-        return self.run.parts.reading(
-            self.name, context, is_essential=self.is_essential
-        )
 
     # Prefetching ----------------------------------------------------------------------
 
@@ -270,18 +284,12 @@ class SentryStream(SingerStream):
         """Yield the lists to be read in a context; None while the next is not known."""
         yield self.reader.prefetch(context)
 
-    def visits(self, row: Row) -> bool:
+    def visits(self, row: Row, context: Context) -> bool:
         """Return whether the list of a row of the parent has to be read."""
-        del row
+        del row, context
         return True
 
     def later_prefetches(self, context: Context) -> Iterator[Prefetch | None]:
         """Yield the lists that will be read in `on_siblings_synced`."""
         del context
         return iter(())
-
-    def on_siblings_synced(self, context: Context) -> None:
-        """Hook: all streams with the same parent have been synced in a context."""
-
-    def on_parents_synced(self, context: Context) -> None:
-        """Hook: all rows of the parent's list have been synced."""

@@ -106,7 +106,9 @@ class ChosenIssues:
                 )
             except errors.MissingEndpointError:
                 # Old servers look up an issue by its number alone.
-                return self._issues.fetch_row("/issues/{issue}/", {"issue_id": name})
+                return self._issues.reader.fetch_row(
+                    "/issues/{issue}/", {"issue_id": name}
+                )
         try:
             return self._look_up_at(
                 "/organizations/{organization}/shortids/{issue}/", name, "group"
@@ -125,7 +127,7 @@ class ChosenIssues:
         for organization in self._run.directory.ids("organization"):
             context = {"organization_id": organization, "issue_id": name}
             try:
-                return self._issues.fetch_row(path, context, field)
+                return self._issues.reader.fetch_row(path, context, field)
             except errors.RejectedError:
                 continue
             except errors.ForbiddenError as error:

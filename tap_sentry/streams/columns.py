@@ -1,131 +1,142 @@
-"""Shapes and columns that several streams share.
+"""Columns that several streams share, and those of issues and events."""
 
-Columns keep Sentry's own spelling; those that the tap adds are snake_case.
-"""
-
-from singer_sdk import typing as th
-
-#: An object whose fields Sentry does not promise. Without the key `properties`, which
-#: `ObjectType` would write, flattening keeps it as one column of JSON.
-ANY_OBJECT = th.CustomType({"type": ["object", "null"], "additionalProperties": True})
-ANY_OBJECTS = th.ArrayType(ANY_OBJECT)
-STRINGS = th.ArrayType(th.CustomType({"type": ["string", "null"]}))
-
-#: Whom an event happened to. Its fields are named, so that each can be deselected.
-USER = th.ObjectType(
-    th.Property("id", th.StringType),
-    th.Property("email", th.StringType),
-    th.Property("username", th.StringType),
-    th.Property("ip_address", th.StringType),
-    th.Property("name", th.StringType),
-    th.Property("geo", ANY_OBJECT),
-    th.Property("data", ANY_OBJECT),
+from tap_sentry.streams.schema import (
+    boolean,
+    date,
+    fields,
+    integer,
+    json,
+    jsons,
+    key,
+    key_date,
+    key_integer,
+    number,
+    text,
+    texts,
 )
 
 #: What every list of projects sends.
 PROJECT_COLUMNS = (
-    th.Property("id", th.StringType, required=True),
-    th.Property("slug", th.StringType),
-    th.Property("name", th.StringType),
-    th.Property("platform", th.StringType),
-    th.Property("dateCreated", th.DateTimeType),
-    th.Property("isBookmarked", th.BooleanType),
-    th.Property("isMember", th.BooleanType),
-    th.Property("hasAccess", th.BooleanType),
-    th.Property("access", STRINGS),
-    th.Property("features", STRINGS),
-    th.Property("firstEvent", th.DateTimeType),
-    th.Property("firstTransactionEvent", th.BooleanType),
-    th.Property("hasFeedbacks", th.BooleanType),
-    th.Property("hasFlags", th.BooleanType),
-    th.Property("hasInsightsAgentMonitoring", th.BooleanType),
-    th.Property("hasInsightsAppStart", th.BooleanType),
-    th.Property("hasInsightsAssets", th.BooleanType),
-    th.Property("hasInsightsCaches", th.BooleanType),
-    th.Property("hasInsightsDb", th.BooleanType),
-    th.Property("hasInsightsHttp", th.BooleanType),
-    th.Property("hasInsightsMCP", th.BooleanType),
-    th.Property("hasInsightsQueues", th.BooleanType),
-    th.Property("hasInsightsScreenLoad", th.BooleanType),
-    th.Property("hasInsightsVitals", th.BooleanType),
-    th.Property("hasLogs", th.BooleanType),
-    th.Property("hasMinifiedStackTrace", th.BooleanType),
-    th.Property("hasMonitors", th.BooleanType),
-    th.Property("hasNewFeedbacks", th.BooleanType),
-    th.Property("hasProfiles", th.BooleanType),
-    th.Property("hasReplays", th.BooleanType),
-    th.Property("hasSessions", th.BooleanType),
-    th.Property("hasTraceMetrics", th.BooleanType),
+    key("id", "Id of the project."),
+    text("slug", "Slug of the project."),
+    text("name", "Name of the project."),
+    text("platform", "Platform of the project, such as `python`; null if none is set."),
+    date("dateCreated", "When the project was created."),
+    boolean("isBookmarked", "Whether the token's user has bookmarked the project."),
+    boolean("isMember", "Whether the token's user is in a team of the project."),
+    boolean("hasAccess", "Whether the token's user has access to the project."),
+    texts("access", "Scopes granted in the project; null on old servers."),
+    texts("features", "Features that are on in the project."),
+    date(
+        "firstEvent", "When the first event was seen; null before it, and on GlitchTip."
+    ),
+    boolean(
+        "firstTransactionEvent", "Whether it sent transactions; null on old servers."
+    ),
+    boolean("hasFeedbacks", "Whether it sent user feedback; null on old servers."),
+    boolean("hasFlags", "Whether it sent feature flags; null on old servers."),
+    boolean(
+        "hasInsightsAgentMonitoring",
+        "Whether it sent spans of AI agents; null on old servers.",
+    ),
+    boolean(
+        "hasInsightsAppStart", "Whether it sent app start spans; null on old servers."
+    ),
+    boolean("hasInsightsAssets", "Whether it sent asset spans; null on old servers."),
+    boolean("hasInsightsCaches", "Whether it sent cache spans; null on old servers."),
+    boolean("hasInsightsDb", "Whether it sent database spans; null on old servers."),
+    boolean("hasInsightsHttp", "Whether it sent HTTP spans; null on old servers."),
+    boolean("hasInsightsMCP", "Whether it sent MCP spans; null on old servers."),
+    boolean("hasInsightsQueues", "Whether it sent queue spans; null on old servers."),
+    boolean(
+        "hasInsightsScreenLoad",
+        "Whether it sent screen load spans; null on old servers.",
+    ),
+    boolean(
+        "hasInsightsVitals", "Whether it sent web vitals spans; null on old servers."
+    ),
+    boolean("hasLogs", "Whether it sent logs; null on old servers."),
+    boolean(
+        "hasMinifiedStackTrace",
+        "Whether it sent minified stack traces; null on old servers.",
+    ),
+    boolean("hasMonitors", "Whether it has cron monitors; null on old servers."),
+    boolean(
+        "hasNewFeedbacks",
+        "Whether it sent feedback of the newer widget; null on old servers.",
+    ),
+    boolean("hasProfiles", "Whether it sent profiles; null on old servers."),
+    boolean("hasReplays", "Whether it sent replays; null on old servers."),
+    boolean("hasSessions", "Whether it sent sessions; null on old servers."),
+    boolean("hasTraceMetrics", "Whether it sent metrics; null on old servers."),
 )
 
 #: What the lists of an organization and of a team send besides. They send `options`,
 #: `stats`, `transactionStats` and `sessionStats` only when asked to.
 PROJECT_SUMMARY_COLUMNS = (
     *PROJECT_COLUMNS,
-    th.Property("team", ANY_OBJECT, description="One of `teams`."),
-    th.Property("teams", ANY_OBJECTS),
-    th.Property("platforms", STRINGS, description="Platforms of the events seen."),
-    th.Property("environments", STRINGS),
-    th.Property("hasUserReports", th.BooleanType),
-    th.Property("latestRelease", ANY_OBJECT),
-    th.Property("latestDeploys", ANY_OBJECT, description="By environment."),
+    json("team", "One of `teams`; null without teams."),
+    jsons("teams", "Teams of the project, with `id`, `slug` and `name`."),
+    texts("platforms", "Platforms of the events seen."),
+    texts("environments", "Names of the environments that are not hidden."),
+    boolean("hasUserReports", "Whether users sent reports; null on old servers."),
+    json("latestRelease", "Newest release, with its `version`; null without releases."),
+    json("latestDeploys", "Newest deploys by environment; null without deploys."),
 )
 
 #: The light and the full form of an event. `entries` are streams of their own;
-#: what only the page of one single event sends is left out.
+#: what only the page of one single event sends is left out. `full_events` asks for the
+#: full form; old servers and GlitchTip always send it.
 EVENT_COLUMNS = (
-    th.Property("id", th.StringType, description="On old servers not the `eventID`."),
-    th.Property("eventID", th.StringType, required=True),
-    th.Property("projectID", th.StringType),
-    th.Property("groupID", th.StringType, description="Id of the issue."),
-    th.Property("type", th.StringType),
-    th.Property("title", th.StringType),
-    th.Property("message", th.StringType),
-    th.Property("location", th.StringType),
-    th.Property("culprit", th.StringType),
-    th.Property("platform", th.StringType),
-    th.Property("dateCreated", th.DateTimeType, description="By the client's clock."),
-    th.Property("user", USER),
-    th.Property("tags", ANY_OBJECTS),
-    th.Property("metadata", ANY_OBJECT),
+    text("id", "Id of the event; on old servers not the `eventID`."),
+    key("eventID", "Id of the event: 32 hexadecimal digits, unique in the project."),
+    text("projectID", "Id of the project, as Sentry sends it."),
+    text("groupID", "Id of the issue; null if the event is in none."),
+    text("type", "Kind of event, such as `error`, `default`, `csp` or `transaction`."),
+    text("title", "Title of the event, such as the error with its message."),
+    text(
+        "message", "Message that was logged, or other texts of the event; may be empty."
+    ),
+    text("location", "Where it happened, such as a file; null if unknown."),
+    text("culprit", "Function, module or page where it happened."),
+    text("platform", "Platform of the SDK, such as `python`; may be null."),
+    date("dateCreated", "When the event happened, by the client's clock."),
+    # Its fields are named, so that each can be deselected.
+    fields(
+        "user",
+        "Whom the event happened to; null if unknown.",
+        text("id", "Id of the user in the application."),
+        text("email", "Email address of the user."),
+        text("username", "User name in the application."),
+        text("ip_address", "IP address of the user."),
+        text("name", "Name of the user."),
+        json("geo", "Place that the IP address belongs to; null on old servers."),
+        json("data", "Further fields that the application sent."),
+    ),
+    jsons("tags", "Tags as `key` and `value`, such as environment and release."),
+    json("metadata", "Parts of the title; on old servers in full events only."),
     # Documented as text; Sentry sends the attachment.
-    th.Property("crashFile", ANY_OBJECT),
-    # From here on in the full form only.
-    th.Property("dateReceived", th.DateTimeType),
-    th.Property("dist", th.StringType),
-    th.Property("size", th.IntegerType, description="Bytes."),
-    th.Property("contexts", ANY_OBJECT),
-    th.Property("context", ANY_OBJECT, description="Sent by SDKs as `extra`."),
-    th.Property("packages", ANY_OBJECT, description="Sent by SDKs as `modules`."),
-    th.Property("sdk", ANY_OBJECT),
-    th.Property("errors", ANY_OBJECTS, description="Faults in the event itself."),
-    th.Property("fingerprints", STRINGS),
-    th.Property("groupingConfig", ANY_OBJECT),
-    th.Property("occurrence", ANY_OBJECT),
-    th.Property("_meta", ANY_OBJECT, description="What was cut or redacted."),
-    # Performance issues only.
-    th.Property("startTimestamp", th.NumberType, description="Seconds since 1970."),
-    th.Property("endTimestamp", th.NumberType, description="Seconds since 1970."),
-    th.Property("measurements", ANY_OBJECT),
-    th.Property("breakdowns", ANY_OBJECT),
-)
-
-#: One entry of an event: its exception, request, breadcrumbs …
-ENTRY_COLUMNS = (
-    th.Property("event_id", th.StringType, required=True),
-    th.Property("entry_index", th.IntegerType, required=True),
-    th.Property("type", th.StringType),
-    th.Property("data", ANY_OBJECT),
-    th.Property("dateCreated", th.DateTimeType, description="That of the event."),
-)
-
-#: One interval of a time series.
-COUNT_COLUMNS = (
-    th.Property("stat", th.StringType, required=True),
-    th.Property("resolution", th.StringType, required=True),
-    # The start of the interval.
-    th.Property("timestamp", th.DateTimeType, required=True),
-    th.Property("count", th.IntegerType),
+    json("crashFile", "The attached minidump; null without one."),
+    date("dateReceived", "When Sentry received the event; full events only."),
+    text("dist", "Distribution of the release; full events only, null without one."),
+    integer("size", "Bytes of the event; full events only."),
+    json("contexts", "Device, operating system, runtime and others; full events only."),
+    json("context", "Extra data, sent by SDKs as `extra`; full events only."),
+    json("packages", "Versions, sent by SDKs as `modules`; full events only."),
+    json("sdk", "Name and version of the SDK; full events only."),
+    jsons("errors", "Faults in the event, such as a wrong date; full events only."),
+    texts("fingerprints", "Hashes that the event is grouped by; full events only."),
+    json("groupingConfig", "Algorithm that grouped the event; full events only."),
+    json("occurrence", "What was detected; full events only, null for errors."),
+    json("_meta", "What was cut or redacted; full events only."),
+    number(
+        "startTimestamp", "Start in seconds since 1970, UTC; performance issues only."
+    ),
+    number("endTimestamp", "End in seconds since 1970, UTC; performance issues only."),
+    json("measurements", "Measured values; performance issues only."),
+    json(
+        "breakdowns", "Measured values by kind of operation; performance issues only."
+    ),
 )
 
 #: Other names of the columns of an event: in light events, and GlitchTip's.
@@ -138,49 +149,100 @@ EVENT_NAMES = {
     "project_id": "projectID",
 }
 
+ENTRY_FIELDS = (
+    text("type", "Kind of entry, such as `exception`, `request` or `breadcrumbs`."),
+    json("data", "Content of the entry; a list is wrapped in the field `values`."),
+)
+
+#: One entry of an event: its exception, request, breadcrumbs …
+ENTRY_COLUMNS = (
+    key("event_id", "Id of the event: 32 hexadecimal digits, unique in the project."),
+    key_integer("entry_index", "Place of the entry in the event, from 0."),
+    *ENTRY_FIELDS,
+    date("dateCreated", "When the event happened, by the client's clock."),
+)
+
+#: One interval of a time series.
+COUNT_COLUMNS = (
+    key(
+        "stat", "What is counted: `received`, `rejected`, `blacklisted` or `generated`."
+    ),
+    key("resolution", "Length of the interval: `1h` or `1d`."),
+    key_date("timestamp", "Start of the interval, in UTC."),
+    integer("count", "Error events in the interval."),
+)
+
 #: An issue. Sentry sends `inbox`, `integrationIssues`, `latestEventHasAttachments`,
 #: `owners`, `sentryAppIssues` and `sessionCount` only when asked to.
 ISSUE_COLUMNS = (
-    th.Property("id", th.StringType, required=True),
-    th.Property("shortId", th.StringType),
-    th.Property("shareId", th.StringType),
-    th.Property("permalink", th.StringType),
-    th.Property("title", th.StringType),
-    th.Property("culprit", th.StringType),
-    th.Property("type", th.StringType),
-    th.Property("issueType", th.StringType),
-    th.Property("issueCategory", th.StringType),
-    th.Property("metadata", ANY_OBJECT),
-    th.Property("level", th.StringType),
-    th.Property("logger", th.StringType),
-    th.Property("platform", th.StringType),
-    th.Property("project", ANY_OBJECT),
-    th.Property("status", th.StringType),
-    th.Property("substatus", th.StringType),
-    th.Property("statusDetails", ANY_OBJECT),
-    th.Property("priority", th.StringType),
-    th.Property("priorityLockedAt", th.DateTimeType),
-    th.Property("assignedTo", ANY_OBJECT),
-    th.Property("firstSeen", th.DateTimeType),
-    th.Property("lastSeen", th.DateTimeType),
-    th.Property("count", th.IntegerType, description="Events since `firstSeen`."),
-    th.Property("userCount", th.IntegerType),
-    th.Property("lifetime", ANY_OBJECT, description="Over all time."),
-    th.Property("filtered", ANY_OBJECT, description="Within the window asked for."),
-    th.Property("stats", ANY_OBJECT, description="Events of the last day by hour."),
-    th.Property("numComments", th.IntegerType),
-    th.Property("annotations", ANY_OBJECTS),
-    th.Property("isPublic", th.BooleanType),
-    th.Property("isUnhandled", th.BooleanType),
-    # These four are those of the token's user.
-    th.Property("isBookmarked", th.BooleanType),
-    th.Property("isSubscribed", th.BooleanType),
-    th.Property("subscriptionDetails", ANY_OBJECT),
-    th.Property("hasSeen", th.BooleanType),
-    th.Property("seerFixabilityScore", th.NumberType),
-    th.Property("seerAutofixLastTriggered", th.DateTimeType),
-    th.Property("seerExplorerAutofixLastTriggered", th.DateTimeType),
-    th.Property("derivedData", ANY_OBJECT),
-    th.Property("matchingEventId", th.StringType),
-    th.Property("matchingEventEnvironment", th.StringType),
+    key("id", "Id of the issue."),
+    text("shortId", "Name of the issue, such as `SHOP-1A`; empty on GlitchTip."),
+    text("shareId", "Id in the public link; null if the issue is not shared."),
+    text("permalink", "Address of the issue in Sentry."),
+    text("title", "Title of the issue, such as the error with its message."),
+    text("culprit", "Function, module or page where it happens."),
+    text("type", "Kind of its events, such as `error`, `csp` or `transaction`."),
+    text(
+        "issueType",
+        "Kind in detail, as `performance_n_plus_one_db_queries`; null on old servers.",
+    ),
+    text("issueCategory", "Kind of issue, such as `error`; null on old servers."),
+    json("metadata", "Parts of the title, such as type and value of the error."),
+    text(
+        "level", "`fatal`, `error`, `warning`, `info`, `debug`, `sample` or `unknown`."
+    ),
+    text("logger", "Name of the logger; null without one."),
+    text("platform", "Platform of the issue, such as `python`; null on old servers."),
+    json("project", "The project, with `id`, `slug`, `name` and `platform`."),
+    text("status", "State such as `unresolved`, `resolved` or `ignored`."),
+    text(
+        "substatus", "State in detail, such as `new` or `regressed`; null if resolved."
+    ),
+    json(
+        "statusDetails",
+        "How it was resolved, or until when it is ignored; may be empty.",
+    ),
+    text("priority", "`low`, `medium` or `high`; null on old servers."),
+    date("priorityLockedAt", "When a user set the priority; null if nobody did."),
+    json("assignedTo", "User or team that it is assigned to; null without one."),
+    date("firstSeen", "When its first event was seen."),
+    date("lastSeen", "When its newest event was seen."),
+    integer("count", "Events since `firstSeen`."),
+    integer("userCount", "Users affected since `firstSeen`."),
+    json(
+        "lifetime", "`count`, `userCount` and dates over all time; null on old servers."
+    ),
+    json(
+        "filtered",
+        "Figures of events in the window that match `issue_query`; null without it.",
+    ),
+    json(
+        "stats",
+        "Events of the last day by hour; null or empty, as they are not asked for.",
+    ),
+    integer("numComments", "Number of comments."),
+    jsons("annotations", "Links to other systems, as `displayName` and `url`."),
+    boolean("isPublic", "Whether the issue is shared by a public link."),
+    boolean(
+        "isUnhandled", "Whether the newest error was not handled; null on old servers."
+    ),
+    boolean("isBookmarked", "Whether the token's user has bookmarked the issue."),
+    boolean("isSubscribed", "Whether the token's user is notified of changes."),
+    json(
+        "subscriptionDetails",
+        "Why the token's user is notified or not; null as a rule.",
+    ),
+    boolean("hasSeen", "Whether the token's user has looked at the issue."),
+    number(
+        "seerFixabilityScore",
+        "How well Seer can fix it, from 0 to 1; null if not rated.",
+    ),
+    date("seerAutofixLastTriggered", "When Seer last tried a fix; null if never."),
+    date(
+        "seerExplorerAutofixLastTriggered",
+        "When Seer Explorer last tried a fix; null if never.",
+    ),
+    json("derivedData", "Progress of the fix, views and others; null on old servers."),
+    text("matchingEventId", "Event whose id is the `issue_query`; null otherwise."),
+    text("matchingEventEnvironment", "Environment of that event; null without one."),
 )

@@ -5,20 +5,26 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING
 
-from singer_sdk import typing as th
-
+from tap_sentry.records.dates import instant_of
 from tap_sentry.streams.columns import ENTRY_COLUMNS, EVENT_COLUMNS, EVENT_NAMES
+from tap_sentry.streams.issue_children import IssueChild
 from tap_sentry.streams.issues import ProjectIssues
 from tap_sentry.streams.projects import OrganizationProjects
-from tap_sentry.streams.windowed import WindowedStream, instant_of
-from tap_sentry.sync.state import Scan
+from tap_sentry.streams.schema import ORGANIZATION_ID, PROJECT_KEY, schema_of, text
+from tap_sentry.streams.windowed import WindowedStream
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
-    from tap_sentry.api.prefetch import Prefetch
     from tap_sentry.records.bodies import Row
     from tap_sentry.streams.base import Context
+
+#: What an event belongs to.
+IDS = (
+    ORGANIZATION_ID,
+    PROJECT_KEY,
+    text("issue_id", "Id of the issue; null if the event is in none."),
+)
 
 
 class ProjectEvents(WindowedStream):
@@ -35,12 +41,7 @@ class ProjectEvents(WindowedStream):
     scopes = ("project:read",)
     id_column = "eventID"
     renamed = EVENT_NAMES
-    schema = th.PropertiesList(
-        th.Property("organization_id", th.StringType, required=True),
-        th.Property("project_id", th.StringType, required=True),
-        th.Property("issue_id", th.StringType),
-        *EVENT_COLUMNS,
-    ).to_dict()
+    schema = schema_of(*IDS, *EVENT_COLUMNS)
 
     @functools.cached_property
     def issues(self) -> ProjectIssues | None:
@@ -68,15 +69,10 @@ class ProjectEventEntries(ProjectEvents):
     # Ten times the requests of `project_events`.
     selected_by_default = False
     is_entries = True
-    schema = th.PropertiesList(
-        th.Property("organization_id", th.StringType, required=True),
-        th.Property("project_id", th.StringType, required=True),
-        th.Property("issue_id", th.StringType),
-        *ENTRY_COLUMNS,
-    ).to_dict()
+    schema = schema_of(*IDS, *ENTRY_COLUMNS)
 
 
-class IssueEvents(WindowedStream):
+class IssueEvents(IssueChild):
     """An event of an issue.
 
     https://docs.sentry.io/api/events/list-an-issues-events/
@@ -85,48 +81,11 @@ class IssueEvents(WindowedStream):
     name = "issue_events"
     path = "/organizations/{organization}/issues/{issue}/events/"
     fallback_path = "/issues/{issue}/events/"
-    parent_stream_type = ProjectIssues
     primary_keys: Sequence[str] = ("organization_id", "project_id", "eventID")
     replication_key = "dateCreated"
-    scopes = ("event:read",)
     id_column = "eventID"
     renamed = EVENT_NAMES
-    # The events of `project_events` again, by issue.
-    selected_by_default = False
-    parent: ProjectIssues
-    schema = th.PropertiesList(
-        th.Property("organization_id", th.StringType, required=True),
-        th.Property("project_id", th.StringType, required=True),
-        th.Property("issue_id", th.StringType),
-        *EVENT_COLUMNS,
-    ).to_dict()
-
-    @functools.cached_property
-    def saves_state(self) -> bool:
-        """Whether this run moves bookmarks; a run for single issues does not."""
-        return super().saves_state and not self.run.settings.issue_ids
-
-    def walk(
-        self, context: Context, scan: Scan, *, saves: bool
-    ) -> Generator[Row, None, bool]:
-        """Yield the events of one issue after the other, by ascending id."""
-        is_complete = True
-        for issue in self.parent.ids_of(context, scan.window):
-            if scan.issue is not None and issue < scan.issue:
-                continue
-            one = {**context, "issue_id": str(issue)}
-            with self.reading(one) as outcome:
-                yield from super().walk(one, scan.of_issue(issue), saves=saves)
-            # The state stays at the first issue that has to be tried again.
-            is_complete = is_complete and outcome.is_final
-            saves = saves and is_complete
-            self.progress(context, Scan(scan.window, issue=issue + 1), saves=saves)
-        return is_complete
-
-    def prefetches(self, context: Context) -> Iterator[Prefetch | None]:
-        """Yield nothing; the stream of issues prefetches the events of each."""
-        del context
-        return iter(())
+    schema = schema_of(*IDS, *EVENT_COLUMNS)
 
 
 class IssueEventEntries(IssueEvents):
@@ -138,9 +97,4 @@ class IssueEventEntries(IssueEvents):
     name = "issue_event_entries"
     primary_keys = ("organization_id", "project_id", "event_id", "entry_index")
     is_entries = True
-    schema = th.PropertiesList(
-        th.Property("organization_id", th.StringType, required=True),
-        th.Property("project_id", th.StringType, required=True),
-        th.Property("issue_id", th.StringType),
-        *ENTRY_COLUMNS,
-    ).to_dict()
+    schema = schema_of(*IDS, *ENTRY_COLUMNS)

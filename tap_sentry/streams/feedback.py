@@ -2,10 +2,16 @@
 
 from typing import ClassVar
 
-from singer_sdk import typing as th
-
-from tap_sentry.streams.columns import ANY_OBJECT
 from tap_sentry.streams.projects import OrganizationProjects
+from tap_sentry.streams.schema import (
+    ORGANIZATION_ID,
+    PROJECT_KEY,
+    date,
+    json,
+    key,
+    schema_of,
+    text,
+)
 from tap_sentry.streams.windowed import WindowedStream
 
 
@@ -24,17 +30,18 @@ class ProjectFeedback(WindowedStream):
     # Without a status Sentry answers with reports of unresolved issues only.
     params: ClassVar = {"status": ""}
     is_events = False
+    takes_dates = False
     is_cut = False
-    schema = th.PropertiesList(
-        th.Property("organization_id", th.StringType, required=True),
-        th.Property("project_id", th.StringType, required=True),
-        th.Property("id", th.StringType, required=True),
-        th.Property("eventID", th.StringType),
-        th.Property("name", th.StringType),
-        th.Property("email", th.StringType),
-        th.Property("comments", th.StringType),
-        th.Property("dateCreated", th.DateTimeType),
-        th.Property("user", ANY_OBJECT),
-        th.Property("event", ANY_OBJECT),
-        th.Property("issue", ANY_OBJECT),
-    ).to_dict()
+    schema = schema_of(
+        ORGANIZATION_ID,
+        PROJECT_KEY,
+        key("id", "Id of the report."),
+        text("eventID", "Id of the event that the report is about."),
+        text("name", "Name that the user gave."),
+        text("email", "Email address that the user gave."),
+        text("comments", "What the user wrote."),
+        date("dateCreated", "When the report was sent."),
+        json("user", "The user of the event; null if unknown."),
+        json("event", "The event, with its `id` and `eventID`."),
+        json("issue", "The issue of the event; null without one."),
+    )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tap_sentry.api import errors
 from tap_sentry.records import bodies
-from tap_sentry.streams.windowed import instant_of
+from tap_sentry.records.dates import instant_of
 from tap_sentry.windows import to_text
 
 if TYPE_CHECKING:

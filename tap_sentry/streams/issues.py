@@ -6,7 +6,6 @@ import contextlib
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from singer_sdk import typing as th
 from singer_sdk.exceptions import (
     AbortedSyncFailedException,
     AbortedSyncPausedException,
@@ -14,11 +13,13 @@ from singer_sdk.exceptions import (
 
 from tap_sentry.api import errors
 from tap_sentry.records import bodies
+from tap_sentry.records.dates import instant_of
 from tap_sentry.streams.chosen import ChosenIssues
 from tap_sentry.streams.columns import ISSUE_COLUMNS
 from tap_sentry.streams.issue_lists import IssueLists
 from tap_sentry.streams.projects import OrganizationProjects
-from tap_sentry.streams.windowed import WindowedStream, instant_of
+from tap_sentry.streams.schema import ORGANIZATION_ID, PROJECT_ID, schema_of
+from tap_sentry.streams.windowed import WindowedStream
 from tap_sentry.sync.state import Scan
 from tap_sentry.windows import BEGINNING, Window
 
@@ -49,15 +50,12 @@ class ProjectIssues(WindowedStream):
     scopes = ("event:read",)
     page_size_name = "limit"
     is_events = False
+    takes_dates = False
     # An empty `groupStatsPeriod` spares the server a query; GlitchTip, which filters
     # this list by other dates, refuses `sort`.
     params: ClassVar = {"sort": "date", "groupStatsPeriod": ""}
     fallback_params: ClassVar = {"statsPeriod": ""}
-    schema = th.PropertiesList(
-        th.Property("organization_id", th.StringType, required=True),
-        th.Property("project_id", th.StringType),
-        *ISSUE_COLUMNS,
-    ).to_dict()
+    schema = schema_of(ORGANIZATION_ID, PROJECT_ID, *ISSUE_COLUMNS)
 
     def __init__(self, tap: Tap, run: Run) -> None:
         """Prepare the lists that this stream shares with its children."""
@@ -83,12 +81,11 @@ class ProjectIssues(WindowedStream):
         The SDK would sync the children once for each issue, with a SCHEMA, a STATE and
         a look at all partitions each time.
         """
-        for child in self.child_streams:
-            if child.selected:
-                with contextlib.suppress(
-                    AbortedSyncFailedException, AbortedSyncPausedException
-                ):
-                    child.sync(dict(context))
+        for child in self._children_in_use:
+            with contextlib.suppress(
+                AbortedSyncFailedException, AbortedSyncPausedException
+            ):
+                child.sync(dict(context))
         self.lists.end_project()
 
     def generate_child_contexts(
@@ -106,10 +103,10 @@ class ProjectIssues(WindowedStream):
             return [Scan(Window(start, scans[-1].window.end))]
         return scans
 
-    def is_refresh_due(self, organization: str) -> bool:
-        """Return whether to read all issues, for changes that are not events."""
+    def is_refresh_due(self, organization: str, stream: str = name) -> bool:
+        """Return whether a stream has to read all issues, for what is no event."""
         settings = self.run.settings
-        last = self.run.bookmarks.refreshed(self.name, organization)
+        last = self.run.bookmarks.refreshed(stream, organization)
         return last is None or settings.end - last >= settings.issue_refresh
 
     def on_parents_synced(self, context: Context) -> None:
@@ -119,6 +116,8 @@ class ProjectIssues(WindowedStream):
         if is_read and self.saves_state and self.is_refresh_due(organization):
             end = self.run.settings.end
             self.run.bookmarks.refresh(self.name, organization, end)
+        for child in self._children_in_use:
+            child.on_parents_synced(context)
 
     def walk(
         self, context: Context, scan: Scan, *, saves: bool
@@ -175,9 +174,17 @@ class ProjectIssues(WindowedStream):
         """Return the first scan of each child in use."""
         return [
             (child, scan)
+            for child in self._children_in_use
+            if child.has_own_requests
+            for scan in child.scans(context)[:1]
+        ]
+
+    @property
+    def _children_in_use(self) -> list[WindowedStream]:
+        return [
+            child
             for child in self.child_streams
             if isinstance(child, WindowedStream) and child.selected
-            for scan in child.scans(context)[:1]
         ]
 
     # Differences between servers ------------------------------------------------------

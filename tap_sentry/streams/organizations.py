@@ -8,12 +8,19 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, ClassVar
 
-from singer_sdk import typing as th
-
 from tap_sentry.api import errors
-from tap_sentry.streams.base import SentryStream
-from tap_sentry.streams.columns import ANY_OBJECT, ANY_OBJECTS, STRINGS
 from tap_sentry.streams.parents import ParentStream
+from tap_sentry.streams.schema import (
+    ORGANIZATION_ID,
+    boolean,
+    date,
+    json,
+    jsons,
+    key,
+    schema_of,
+    text,
+    texts,
+)
 from tap_sentry.sync.directory import id_and_slug
 
 if TYPE_CHECKING:
@@ -35,27 +42,44 @@ class Organizations(ParentStream):
     scopes = ("org:read",)
     is_essential = True
     kind = "organization"
-    schema = th.PropertiesList(
-        th.Property("id", th.StringType, required=True),
-        th.Property("slug", th.StringType),
-        th.Property("name", th.StringType),
-        th.Property("status", ANY_OBJECT),
-        th.Property("dateCreated", th.DateTimeType),
-        th.Property("isEarlyAdopter", th.BooleanType),
-        th.Property("require2FA", th.BooleanType),
-        th.Property("avatar", ANY_OBJECT),
-        th.Property("links", ANY_OBJECT),
-        th.Property("hasAuthProvider", th.BooleanType),
-        th.Property("allowMemberInvite", th.BooleanType),
-        th.Property("allowMemberProjectCreation", th.BooleanType),
-        th.Property("allowSuperuserAccess", th.BooleanType),
-        th.Property("features", STRINGS),
-        th.Property("extraOptions", ANY_OBJECT),
-        th.Property("access", STRINGS, description="Scopes of the token."),
-        th.Property("onboardingTasks", ANY_OBJECTS),
-        # Older servers only.
-        th.Property("disableNewVisibilityFeatures", th.BooleanType),
-    ).to_dict()
+    # GlitchTip's name.
+    renamed: ClassVar = {"require2fa": "require2FA"}
+    schema = schema_of(
+        key("id", "Id of the organization."),
+        text("slug", "Slug of the organization."),
+        text("name", "Name of the organization."),
+        json("status", "State as `id` and `name`, such as `active`."),
+        date("dateCreated", "When the organization was created."),
+        boolean("isEarlyAdopter", "Whether it gets new features before others."),
+        boolean("require2FA", "Whether members need a second factor to log in."),
+        json("avatar", "Kind and address of its picture."),
+        json("links", "Addresses of itself and its region; null on old servers."),
+        boolean(
+            "hasAuthProvider", "Whether it has single sign-on; null on old servers."
+        ),
+        boolean(
+            "allowMemberInvite", "Whether members may invite; null on old servers."
+        ),
+        boolean(
+            "allowMemberProjectCreation",
+            "Whether members may create projects; null on old servers.",
+        ),
+        boolean(
+            "allowSuperuserAccess",
+            "Whether superusers of the server have access; null on old servers.",
+        ),
+        texts("features", "Features that are on; null in the lists of newer servers."),
+        json("extraOptions", "Further options; null on old servers."),
+        texts("access", "Scopes of the token; null unless `organizations` is set."),
+        jsons(
+            "onboardingTasks",
+            "Steps of the set-up and their state; null unless `organizations` is set.",
+        ),
+        boolean(
+            "disableNewVisibilityFeatures",
+            "A setting of old servers; null on newer ones.",
+        ),
+    )
 
     def read_all(self, context: Context | None) -> list[Row]:
         """Read the organizations that the setting names, else all that are listed.
@@ -107,7 +131,7 @@ class Organizations(ParentStream):
             MissingEndpointError: If the server cannot look up organizations.
         """
         try:
-            return self.fetch_row(
+            return self.reader.fetch_row(
                 "/organizations/{organization}/", {"organization_id": name}
             )
         except (errors.RejectedError, errors.MissingEndpointError):
@@ -123,7 +147,7 @@ class Organizations(ParentStream):
         self.run.refusals.check_organization()
 
 
-class OrganizationRepositories(SentryStream):
+class OrganizationRepositories(ParentStream):
     """A repository that is connected to an organization.
 
     https://docs.sentry.io/api/organizations/list-an-organizations-repositories/
@@ -134,18 +158,19 @@ class OrganizationRepositories(SentryStream):
     parent_stream_type = Organizations
     primary_keys = ("organization_id", "id")
     scopes = ("org:read", "org:integrations", "org:ci")
+    kind = "repository"
     # Without a status Sentry answers with active repositories only.
     params: ClassVar = {"status": ""}
     # Sentry sends `settings` only when asked to.
-    schema = th.PropertiesList(
-        th.Property("organization_id", th.StringType, required=True),
-        th.Property("id", th.StringType, required=True),
-        th.Property("name", th.StringType),
-        th.Property("url", th.StringType),
-        th.Property("provider", ANY_OBJECT),
-        th.Property("status", th.StringType),
-        th.Property("dateCreated", th.DateTimeType),
-        th.Property("integrationId", th.StringType),
-        th.Property("externalId", th.StringType),
-        th.Property("externalSlug", th.StringType),
-    ).to_dict()
+    schema = schema_of(
+        ORGANIZATION_ID,
+        key("id", "Id of the repository."),
+        text("name", "Name of the repository, such as `acme/shop`."),
+        text("url", "Address of the repository; may be null."),
+        json("provider", "The provider as `id` and `name`, such as `GitHub`."),
+        text("status", "State such as `active`, `disabled` or `hidden`."),
+        date("dateCreated", "When the repository was added to Sentry."),
+        text("integrationId", "Id of its integration; null without one."),
+        text("externalId", "Id at the provider; null on old servers."),
+        text("externalSlug", "Name at the provider; null if the provider is unknown."),
+    )

@@ -38,8 +38,8 @@ class ParentStream(SentryStream):
         """Register the list in the directory."""
         super().__init__(tap, run)
         self._rows: dict[Key, list[Row]] = {}
-        #: Ids and slugs of all rows so far, whether the setting selects them or not.
-        self.names: list[tuple[str, str]] = []
+        #: Ids and slugs of all rows, whether the setting selects them or not.
+        self._names: dict[Key, list[tuple[str, str]]] = {}
         #: The context that is being read, and the row whose children are being synced.
         self._current: Key | None = None
         run.directory.read_with(self.kind, self.rows_of)
@@ -57,9 +57,19 @@ class ParentStream(SentryStream):
         key = key_of(context)
         if key not in self._rows:
             rows = self.read_all(context)
-            self.names += [self.identify(row) for row in rows]
+            self._names[key] = [self.identify(row) for row in rows]
             self._rows[key] = self.select(rows)
         return self._rows[key]
+
+    @property
+    def names(self) -> list[tuple[str, str]]:
+        """Ids and slugs of all rows so far, whether the setting selects them or not."""
+        return [name for names in self._names.values() for name in names]
+
+    def ids_of(self, context: Context | None) -> list[str]:
+        """Return the ids of all rows of a context, selected or not."""
+        self.rows_of(context)
+        return [found for found, _ in self._names[key_of(context)]]
 
     def identify(self, row: Row) -> tuple[str, str]:
         """Return id and slug of a row."""
@@ -69,9 +79,18 @@ class ParentStream(SentryStream):
         """Read the list of a context."""
         return list(self.rows(context))
 
+    def is_kept(self, row: Row) -> bool:
+        """Return whether a row is written and has children, if it is selected."""
+        del row
+        return True
+
     def select(self, rows: Iterable[Row]) -> list[Row]:
         """Return the rows that the setting selects, and add them to the directory."""
-        selected = [row for row in rows if self.selection.match(*self.identify(row))]
+        selected = [
+            row
+            for row in rows
+            if self.is_kept(row) and self.selection.match(*self.identify(row))
+        ]
         for row in selected:
             self.run.directory.add(self.kind, *self.identify(row))
         return selected
@@ -151,7 +170,8 @@ class ParentStream(SentryStream):
     ) -> list[Iterator[Prefetch | None]]:
         """Return the lists that the children in use will read below a row, in order."""
         below = self.get_child_context(row, context)
-        visiting = [child for child in self._children_in_use if child.visits(row)]
+        children = self._children_in_use
+        visiting = [child for child in children if child.visits(row, below)]
         plans = [
             *((child, child.prefetches(below)) for child in visiting),
             *((child, child.later_prefetches(below)) for child in visiting),

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from singer_sdk import typing as th
-
 from tap_sentry.api import errors
 from tap_sentry.records import bodies
 from tap_sentry.streams.base import SentryStream
-from tap_sentry.streams.columns import (
-    ANY_OBJECT,
-    PROJECT_COLUMNS,
-    PROJECT_SUMMARY_COLUMNS,
-)
+from tap_sentry.streams.columns import PROJECT_COLUMNS, PROJECT_SUMMARY_COLUMNS
 from tap_sentry.streams.organizations import Organizations
 from tap_sentry.streams.parents import ParentStream
+from tap_sentry.streams.schema import (
+    ORGANIZATION_ID,
+    PROJECT_KEY,
+    boolean,
+    date,
+    json,
+    key,
+    schema_of,
+    text,
+)
 from tap_sentry.sync.directory import id_and_slug
 
 if TYPE_CHECKING:
@@ -39,10 +43,7 @@ class OrganizationProjects(ParentStream):
     is_essential = True
     kind = "project"
     setting = "projects"
-    schema = th.PropertiesList(
-        th.Property("organization_id", th.StringType, required=True),
-        *PROJECT_SUMMARY_COLUMNS,
-    ).to_dict()
+    schema = schema_of(ORGANIZATION_ID, *PROJECT_SUMMARY_COLUMNS)
 
 
 class Projects(SentryStream):
@@ -58,16 +59,16 @@ class Projects(SentryStream):
     scopes = ("project:read",)
     # Mostly the rows of `organization_projects` again.
     selected_by_default = False
-    schema = th.PropertiesList(
-        th.Property("organization_id", th.StringType, required=True),
+    schema = schema_of(
+        ORGANIZATION_ID,
         *PROJECT_COLUMNS,
-        th.Property("status", th.StringType),
-        th.Property("isInternal", th.BooleanType),
-        th.Property("isPublic", th.BooleanType),
-        th.Property("color", th.StringType),
-        th.Property("avatar", ANY_OBJECT),
-        th.Property("organization", ANY_OBJECT),
-    ).to_dict()
+        text("status", "State of the project, such as `active`; null on GlitchTip."),
+        boolean("isInternal", "Whether the server reports its own errors to it."),
+        boolean("isPublic", "Whether the project is public."),
+        text("color", "Color of the project, as `#rrggbb`; empty on GlitchTip."),
+        json("avatar", "Kind and address of its picture."),
+        json("organization", "The organization, with `id`, `slug`, `name` and others."),
+    )
 
     waits_for_brown_out = False
 
@@ -112,27 +113,25 @@ class ProjectUsers(SentryStream):
     primary_keys = ("organization_id", "project_id", "tagValue")
     id_column = "tagValue"
     scopes = ("project:read",)
-    schema = th.PropertiesList(
-        th.Property("organization_id", th.StringType, required=True),
-        th.Property("project_id", th.StringType, required=True),
-        th.Property("id", th.StringType, description="Sent by old servers only."),
-        th.Property(
+    schema = schema_of(
+        ORGANIZATION_ID,
+        PROJECT_KEY,
+        text("id", "Number of the user; sent by old servers only."),
+        key(
             "tagValue",
-            th.StringType,
-            required=True,
-            description="Such as `id:7` or `email:a@example.com`.",
+            "What identifies the user, such as `id:7` or `email:a@example.com`.",
         ),
-        th.Property("identifier", th.StringType, description="The `id` in events."),
-        th.Property("username", th.StringType),
-        th.Property("email", th.StringType),
-        th.Property("name", th.StringType),
-        th.Property("ipAddress", th.StringType),
-        th.Property("avatarUrl", th.StringType),
-        th.Property("hash", th.StringType),
-        th.Property(
-            "dateCreated", th.DateTimeType, description="Sent by old servers only."
+        text("identifier", "The `id` in events; null without one."),
+        text("username", "User name in the application; null without one."),
+        text("email", "Email address of the user; null without one."),
+        text(
+            "name", "Name of the user; on newer servers the email address or user name."
         ),
-    ).to_dict()
+        text("ipAddress", "IP address of the user; null without one."),
+        text("avatarUrl", "Address of a picture of the user."),
+        text("hash", "MD5 hash of the value that identifies the user."),
+        date("dateCreated", "When Sentry noted the user; sent by old servers only."),
+    )
 
     def normalize(self, sent: Row, row: Row) -> Row:
         """Use the hash as the key of a user without a `tagValue`."""

@@ -5,12 +5,11 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING
 
-from singer_sdk import typing as th
-
 from tap_sentry.streams.columns import COUNT_COLUMNS
 from tap_sentry.streams.counts import EventCounts
 from tap_sentry.streams.organizations import Organizations
 from tap_sentry.streams.projects import OrganizationProjects
+from tap_sentry.streams.schema import ORGANIZATION_ID, PROJECT_KEY, TEAM_KEY, schema_of
 from tap_sentry.streams.teams import OrganizationTeams, TeamProjects
 
 if TYPE_CHECKING:
@@ -36,10 +35,7 @@ class OrganizationEventCounts(EventCounts):
     primary_keys = ("organization_id", "stat", "resolution", "timestamp")
     state_column = "organization_id"
     scopes = ("org:read",)
-    schema = th.PropertiesList(
-        th.Property("organization_id", th.StringType, required=True),
-        *COUNT_COLUMNS,
-    ).to_dict()
+    schema = schema_of(ORGANIZATION_ID, *COUNT_COLUMNS)
 
     @functools.cached_property
     def _stats_of_v1(self) -> tuple[str, ...]:
@@ -71,11 +67,7 @@ class TeamEventCounts(EventCounts):
     state_column = "team_id"
     scopes = ("org:read",)
     fallback_scopes = ("team:read",)
-    schema = th.PropertiesList(
-        th.Property("organization_id", th.StringType, required=True),
-        th.Property("team_id", th.StringType, required=True),
-        *COUNT_COLUMNS,
-    ).to_dict()
+    schema = schema_of(ORGANIZATION_ID, TEAM_KEY, *COUNT_COLUMNS)
 
     @property
     def stats(self) -> tuple[str, ...]:
@@ -110,8 +102,4 @@ class ProjectEventCounts(EventCounts):
     primary_keys = ("organization_id", "project_id", "stat", "resolution", "timestamp")
     state_column = "project_id"
     scopes = ("project:read",)
-    schema = th.PropertiesList(
-        th.Property("organization_id", th.StringType, required=True),
-        th.Property("project_id", th.StringType, required=True),
-        *COUNT_COLUMNS,
-    ).to_dict()
+    schema = schema_of(ORGANIZATION_ID, PROJECT_KEY, *COUNT_COLUMNS)

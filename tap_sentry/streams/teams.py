@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from singer_sdk import typing as th
-
 from tap_sentry.api.errors import SKIPPABLE_ERRORS
 from tap_sentry.streams.base import SentryStream
-from tap_sentry.streams.columns import (
-    ANY_OBJECT,
-    ANY_OBJECTS,
-    PROJECT_SUMMARY_COLUMNS,
-    STRINGS,
-)
+from tap_sentry.streams.columns import PROJECT_SUMMARY_COLUMNS
 from tap_sentry.streams.organizations import Organizations
 from tap_sentry.streams.parents import ParentStream
+from tap_sentry.streams.schema import (
+    ORGANIZATION_ID,
+    TEAM_KEY,
+    boolean,
+    date,
+    integer,
+    json,
+    jsons,
+    key,
+    schema_of,
+    text,
+    texts,
+)
 from tap_sentry.sync.directory import id_and_slug
 
 if TYPE_CHECKING:
@@ -42,24 +48,24 @@ class OrganizationTeams(ParentStream):
     is_essential = True
     kind = "team"
     setting = "teams"
-    schema = th.PropertiesList(
-        th.Property("organization_id", th.StringType, required=True),
-        th.Property("id", th.StringType, required=True),
-        th.Property("slug", th.StringType),
-        th.Property("name", th.StringType),
-        th.Property("dateCreated", th.DateTimeType),
-        th.Property("memberCount", th.IntegerType),
-        th.Property("isMember", th.BooleanType),
-        th.Property("isPending", th.BooleanType),
-        th.Property("hasAccess", th.BooleanType),
-        th.Property("access", STRINGS),
-        th.Property("teamRole", th.StringType, description="That of the token's user."),
-        th.Property("flags", ANY_OBJECT),
-        th.Property("avatar", ANY_OBJECT),
-        th.Property("externalTeams", ANY_OBJECTS),
-        th.Property("organization", ANY_OBJECT),
-        th.Property("projects", ANY_OBJECTS),
-    ).to_dict()
+    schema = schema_of(
+        ORGANIZATION_ID,
+        key("id", "Id of the team."),
+        text("slug", "Slug of the team."),
+        text("name", "Name of the team; null on GlitchTip."),
+        date("dateCreated", "When the team was created."),
+        integer("memberCount", "Number of its members."),
+        boolean("isMember", "Whether the token's user is a member."),
+        boolean("isPending", "Whether the token's user has asked to join."),
+        boolean("hasAccess", "Whether the token's user has access to the team."),
+        texts("access", "Scopes granted in the team; null on old servers."),
+        text("teamRole", "Role of the token's user in the team; null if not a member."),
+        json("flags", "Provisioning, as `idp:provisioned`; null on old servers."),
+        json("avatar", "Kind and address of its picture."),
+        jsons("externalTeams", "The same team in integrations; null on old servers."),
+        json("organization", "The organization; null as a rule."),
+        jsons("projects", "The projects of the team."),
+    )
 
 
 class TeamProjects(SentryStream):
@@ -73,11 +79,7 @@ class TeamProjects(SentryStream):
     parent_stream_type = OrganizationTeams
     primary_keys = ("organization_id", "team_id", "id")
     scopes = ("project:read",)
-    schema = th.PropertiesList(
-        th.Property("organization_id", th.StringType, required=True),
-        th.Property("team_id", th.StringType, required=True),
-        *PROJECT_SUMMARY_COLUMNS,
-    ).to_dict()
+    schema = schema_of(ORGANIZATION_ID, TEAM_KEY, *PROJECT_SUMMARY_COLUMNS)
 
     def __init__(self, tap: Tap, run: Run) -> None:
         """Prepare to keep the ids of each team's projects, which event counts need."""

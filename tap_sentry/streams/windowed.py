@@ -1,28 +1,24 @@
-"""Streams that are read by date: events, their entries and feedback."""
+"""Lists that are read by date and resume where they stopped, such as events."""
 
 from __future__ import annotations
 
 import functools
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, cast
-
-from singer_sdk import typing as th
 
 from tap_sentry.api import errors, ties
 from tap_sentry.api.paged_list import Page, PagedList
 from tap_sentry.api.ties import Place
 from tap_sentry.records import bodies
-from tap_sentry.records.columns import Projection, epoch_to_text
+from tap_sentry.records.dates import instant_of, newest_of
 from tap_sentry.streams.base import SentryStream
-from tap_sentry.streams.columns import ANY_OBJECT
+from tap_sentry.streams.event_rows import ENTRIES_SCHEMA, entries_of, fill_in
 from tap_sentry.sync import state
-from tap_sentry.windows import BEGINNING, DAY, Window, parse_instant, to_text
+from tap_sentry.windows import BEGINNING, DAY, Window, to_text
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Hashable, Iterable, Iterator, Mapping
-    from datetime import datetime
-
-    import requests
 
     from tap_sentry.api.pending import PendingRequest
     from tap_sentry.api.prefetch import Prefetch
@@ -35,70 +31,57 @@ REMEMBERED = 1000
 #: The shortest time for which a Sentry keeps its events.
 KEPT = 30 * DAY
 
-#: The columns of an event that its entries need, beside the entries themselves.
-ENTRIES_SCHEMA = th.PropertiesList(
-    th.Property("eventID", th.StringType),
-    th.Property("groupID", th.StringType),
-    th.Property("dateCreated", th.DateTimeType),
-    th.Property("dateReceived", th.DateTimeType),
-).to_dict()
-
-#: An entry; data that Sentry sends as an array is wrapped in an object.
-ENTRY = Projection(
-    th.PropertiesList(
-        th.Property("type", th.StringType), th.Property("data", ANY_OBJECT)
-    ).to_dict(),
-    {},
-)
-
 
 class WindowedStream(SentryStream):
     """A list that is read by date, newest first, and resumes where it stopped."""
 
-    page_sizes = (100, 25, 5)
+    page_sizes: ClassVar[tuple[int, ...]] = (100, 25, 5)
+    # Events hold what an application sent; Sentry scrubs it by the project's rules.
+    is_redacted = False
 
     #: The column whose ids the entries in the state belong to.
     state_column: ClassVar[str] = "project_id"
 
     #: Whether the list holds events: the server may cut it by dates.
     is_events: ClassVar[bool] = True
-
     #: Whether the records are the entries of the events in the list.
     is_entries: ClassVar[bool] = False
 
-    #: Whether the server cuts the list by `start` and `end`, until it shows otherwise.
+    #: Whether requests have `start` and `end`.
+    takes_dates: ClassVar[bool] = True
+    #: Whether the server cuts the list by them, until it shows otherwise.
     is_cut: bool = True
+
+    #: How far before its bookmark the list is read again, if further than `lookback`.
+    refresh: ClassVar[timedelta] = timedelta()
 
     @property
     def row_schema(self) -> Mapping[str, Any]:
         """The columns of the list; for entries, those of an event that they need."""
         return ENTRIES_SCHEMA if self.is_entries else self.schema
 
+    @property
+    def has_own_requests(self) -> bool:
+        """Whether no other stream requests the same lists."""
+        return True
+
     def query(self, window: Window) -> Mapping[str, Any]:
         """Return the parameters that select a window."""
-        if not self.is_events:
+        if not self.takes_dates:
             return {}
         # Dates of requests have whole seconds.
         query = {"start": to_text(window.start), "end": to_text(window.end)}
-        if self.is_entries or self.run.settings.full_events:
+        if self.is_events and (self.is_entries or self.run.settings.full_events):
             # `full=false` would read as true on some servers.
             query["full"] = "true"
         return query
 
     def normalize(self, sent: Row, row: Row) -> Row:
-        """Fill in ids and dates that events of performance issues lack."""
-        if not self.is_events:
-            return row
+        """Fill in what some events lack; keep the entries if they are needed."""
+        if self.is_events:
+            fill_in(sent, row)
         if self.is_entries:
             row["entries"] = sent.get("entries")
-        if bodies.decode_value(row.get("eventID")) is None and "id" in sent:
-            key = bodies.decode_value(sent["id"])
-            row["eventID"] = None if key is None else str(key)
-        if instant_of(row, "dateCreated") is None:
-            row["dateCreated"] = bodies.decode_value(row.get("dateReceived"))
-            ended = bodies.decode_value(sent.get("endTimestamp"))
-            if isinstance(ended, (int, float)):
-                row["dateCreated"] = epoch_to_text(ended)
         return row
 
     def records(self, context: Context) -> Iterable[Row]:
@@ -112,6 +95,11 @@ class WindowedStream(SentryStream):
                 self.run.bookmarks.finish(self.name, self.key(context), scan)
             self.run.checkpoint()
 
+    @functools.cached_property
+    def date_column(self) -> str:
+        """The column that the list is ordered by."""
+        return str(self.replication_key)
+
     def key(self, context: Context) -> str:
         """Return the id that the entry in the state belongs to."""
         return str(context[self.state_column])
@@ -123,7 +111,10 @@ class WindowedStream(SentryStream):
         if self.saves_state:
             entry = self.run.bookmarks.entry(self.name, self.key(context))
         return state.plan(
-            entry, start=settings.start, end=settings.end, lookback=settings.lookback
+            entry,
+            start=settings.start,
+            end=settings.end,
+            lookback=max(settings.lookback, self.refresh),
         )
 
     def walk(
@@ -168,7 +159,7 @@ class WindowedStream(SentryStream):
             most = REMEMBERED + (len(place.tie.ids) if place and place.tie else 0)
             rows = []
             for row in page.rows:
-                date = instant_of(row, "dateCreated")
+                date = instant_of(row, self.date_column)
                 key = bodies.decode_value(row.get(self.id_column))
                 if date is not None and date not in window:
                     self.run.results.add_outside(self.name)
@@ -212,7 +203,7 @@ class WindowedStream(SentryStream):
         def rest() -> Prefetch:
             return self.prefetch_scan(context, scan, place)
 
-        window = Window(scan.window.start, scan.end) if self.is_events else None
+        window = Window(scan.window.start, scan.end) if self.takes_dates else None
         for page in self.reader.pages(context, rest, window):
             place = cast("Place | None", page.following)
             yield page
@@ -233,12 +224,9 @@ class WindowedStream(SentryStream):
     def scan_list(
         self, context: Context, scan: state.Scan, start: Place | None = None
     ) -> PagedList:
-        """Return the pages of a scan; dates end the list if the server ignores windows.
+        """Return the pages of a scan, from a place on if it does not begin anew.
 
-        Args:
-            context: The context of the list.
-            scan: The scan.
-            start: The place at which the list starts; None for the scan's own.
+        Dates end the list if the server ignores windows.
         """
         whole = Window(scan.window.start, scan.end)
         kept = self.reader.retained(context, whole)
@@ -247,8 +235,10 @@ class WindowedStream(SentryStream):
             place = cast("Place | None", page.following)
             if place and place.second:
                 return False
-            # The first row is enough for nearly every page.
-            dates = (newest_of(row) for row in page.rows)
+            # Servers order events by either date. The first row is enough for nearly
+            # every page.
+            columns = (self.date_column, "dateReceived")
+            dates = (newest_of(row, *columns) for row in page.rows)
             return bool(page.rows) and all(
                 date is not None and whole.is_after(date) for date in dates
             )
@@ -260,11 +250,7 @@ class WindowedStream(SentryStream):
                 context, self.query(window), place.cursor, size
             )
             read = pending.read
-
-            def placed(response: requests.Response) -> Page:
-                return self.placed(read(response), place, window)
-
-            pending.read = placed
+            pending.read = lambda response: self.placed(read(response), place, window)
             return pending
 
         return PagedList(
@@ -283,7 +269,7 @@ class WindowedStream(SentryStream):
         dated = [
             (bodies.decode_value(row.get(self.id_column)), date)
             for row in page.rows
-            if (date := instant_of(row, "dateCreated")) is not None
+            if (date := instant_of(row, self.date_column)) is not None
         ]
         first, last = (
             date.replace(microsecond=0) for date in (window.start, window.end)
@@ -305,32 +291,3 @@ def resumable(scan: state.Scan, place: Place | None) -> state.Scan | None:
 def part_of(scan: state.Scan) -> Hashable:
     """Return what identifies the list of a scan, however far the scan has come."""
     return scan.window.start, scan.window.end, scan.issue
-
-
-def entries_of(event: Row) -> Iterator[Row]:
-    """Yield the entries of an event in Sentry's order, each with the event's ids."""
-    for index, fields in enumerate(bodies.array_objects(event.get("entries"))):
-        entry = ENTRY(fields)
-        yield {
-            "issue_id": event["issue_id"],
-            "event_id": event["eventID"],
-            "entry_index": index,
-            "type": entry.get("type"),
-            "data": entry.get("data"),
-            "dateCreated": event.get("dateCreated"),
-        }
-
-
-def newest_of(row: Row) -> datetime | None:
-    """Return the later of an event's two dates; servers order by either."""
-    dates = [instant_of(row, column) for column in ("dateCreated", "dateReceived")]
-    return max((date for date in dates if date is not None), default=None)
-
-
-def instant_of(row: Row, column: str) -> datetime | None:
-    """Return the date in a column; None if it holds none."""
-    text = bodies.decode_value(row.get(column))
-    try:
-        return parse_instant(text) if isinstance(text, str) else None
-    except ValueError:
-        return None

@@ -29,7 +29,7 @@ class StreamCounter(metrics.Counter):
 
     def with_context(self, value: Context | None) -> None:
         """Count for all contexts."""
-        self.kind = list(value)[-1].removesuffix("_id") if value else ""
+        self.kind = list(value)[-1].rpartition("_")[0] if value else ""
 
     def __enter__(self) -> Self:
         self.is_open = True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from singer_sdk.exceptions import FatalAPIError
 
@@ -20,6 +20,22 @@ if TYPE_CHECKING:
     from tap_sentry.sync.results import Results
 
     Context = Mapping[str, Any]
+
+
+class PartSource(Protocol):
+    """What a stream declares about its parts."""
+
+    @property
+    def name(self) -> str:
+        """The name of the stream."""
+
+    @property
+    def is_essential(self) -> bool:
+        """Whether nothing can be read without it."""
+
+    @property
+    def successor(self) -> str | None:
+        """The stream that newer servers have instead, if any."""
 
 
 @dataclass
@@ -42,21 +58,19 @@ class Parts:
     is_strict: bool
 
     @contextlib.contextmanager
-    def reading(
-        self, stream: str, context: Context | None, *, is_essential: bool = False
-    ) -> Iterator[Outcome]:
+    def reading(self, source: PartSource, context: Context | None) -> Iterator[Outcome]:
         """Skip and report the part that the `with` block reads, if it cannot be read.
 
         This is the one place where errors of the API client become the SDK's.
 
         Args:
-            stream: The stream that the part belongs to.
+            source: The stream that the part belongs to.
             context: The context of the part.
-            is_essential: Whether nothing can be read without it.
 
         Raises:
             FatalAPIError: If the run cannot go on.
         """
+        stream, is_essential = source.name, source.is_essential
         outcome = Outcome()
         skips = self.results.skips[stream]
         try:
@@ -71,7 +85,7 @@ class Parts:
             if error.is_unexpected:
                 self.results.add_unexpected(stream, str(error))
             else:
-                self.results.add_missing(stream, str(error))
+                self.results.add_missing(stream, str(error), source.successor)
         except errors.ForbiddenError as error:
             outcome.is_final = False
             self.deny(stream, context, error, is_essential=is_essential)
@@ -123,11 +137,11 @@ class Parts:
             if not self.endpoints.has_any:
                 msg += "; see that api_url is the address of a Sentry"
             raise FatalAPIError(msg)
-        if self.is_strict:
-            msg = f"{stream} cannot read {part}: {reason} (strict is on)"
-            raise FatalAPIError(msg)
         # A plan or server without the feature says nothing about the token.
         is_unavailable = denial is not None and denial.is_unavailable_feature
+        if self.is_strict and not is_unavailable:
+            msg = f"{stream} cannot read {part}: {reason} (strict is on)"
+            raise FatalAPIError(msg)
         is_refusal = denial is not None and not is_unavailable
         skipped = Skipped(stream, part, reason, is_refusal, is_unavailable)
         self.results.add_skipped(skipped)

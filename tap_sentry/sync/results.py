@@ -34,6 +34,7 @@ class Results:
         #: How many parts of each stream were skipped.
         self.skips: Counter[str] = Counter()
         self._missing: dict[str, str] = {}
+        self._replaced: dict[str, str] = {}
         self._unexpected: dict[str, str] = {}
         self._read: Counter[str] = Counter()
         self._outside: Counter[str] = Counter()
@@ -53,9 +54,14 @@ class Results:
         """Return the skipped parts of one stream."""
         return [item for item in self.skipped if item.stream == stream]
 
-    def add_missing(self, stream: str, reason: str) -> None:
-        """Record that the server lacks a stream."""
-        self._missing.setdefault(stream, reason)
+    def add_missing(
+        self, stream: str, reason: str, successor: str | None = None
+    ) -> None:
+        """Record that the server lacks a stream, or has another one instead."""
+        if successor is None:
+            self._missing.setdefault(stream, reason)
+        else:
+            self._replaced[stream] = successor
 
     def add_unexpected(self, stream: str, reason: str) -> None:
         """Record that the server sends a stream in an unexpected shape."""
@@ -72,6 +78,14 @@ class Results:
     def add_without_id(self, stream: str) -> None:
         """Count a record without an id."""
         self._without_id[stream] += 1
+
+    def is_whole(self, stream: str) -> bool:
+        """Return whether no part and no record of a stream was left out."""
+        left_out = (self.skips, self._without_id, self._missed)
+        lacking = (self._missing, self._replaced, self._unexpected)
+        return not any(counts[stream] for counts in left_out) and not any(
+            stream in streams for streams in lacking
+        )
 
     @property
     def failed(self) -> dict[str, str]:
@@ -96,6 +110,10 @@ class Results:
         """Log what was left out."""
         for stream, reason in sorted(self._missing.items()):
             logger.warning("%s is missing on this server: %s", stream, reason)
+        for stream, successor in sorted(self._replaced.items()):
+            logger.info(
+                "%s is missing on this server; newer ones have %s", stream, successor
+            )
         for stream, number in sorted(self._outside.items()):
             logger.info(
                 "%s: %s records were dated outside the window and left out",
@@ -117,17 +135,21 @@ class Results:
     def _log_skipped(self, logger: logging.Logger) -> None:
         """Log the parts that were skipped, not all of them if they are many."""
         listed: Counter[str] = Counter()
+        unlisted: Counter[str] = Counter()
         for item in self.skipped:
+            # A feature that is not available is so for all parts.
+            if listed[item.stream] >= (1 if item.is_unavailable else MAX_LISTED):
+                unlisted[item.stream] += 1
+                continue
             listed[item.stream] += 1
-            if listed[item.stream] <= MAX_LISTED:
-                logger.warning("%s skipped %s: %s", item.stream, item.part, item.reason)
-        for stream, number in listed.items():
-            if number > MAX_LISTED:
-                logger.warning(
-                    "%s skipped %d more, not listed", stream, number - MAX_LISTED
-                )
+            logger.warning("%s skipped %s: %s", item.stream, item.part, item.reason)
+        for stream, number in unlisted.items():
+            logger.warning("%s skipped %d more, not listed", stream, number)
 
 
 def counted(number: int, what: str) -> str:
     """Format a number of things, such as `1 record` or `1,200 records`."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
+    if number == 1:
+        return f"1 {what}"
+    plural = f"{what[:-1]}ies" if what.endswith("y") else f"{what}s"
+    return f"{number:,} {plural}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from singer_sdk import metrics
 from singer_sdk.helpers.conform import TypeConformanceLevel
@@ -40,8 +40,20 @@ class SingerStream(RESTStream[str]):
     state_partitioning_keys = ()
     ignore_parent_replication_key = False
 
+    #: Whether a list without a replication key is read in part only.
+    is_partial: ClassVar[bool] = False
+
     #: The stream that this one is a child of.
     parent: SingerStream | None = None
+
+    def on_failed(self, context: Context) -> None:
+        """Hook: a context could not be read; the next run tries again."""
+
+    def on_siblings_synced(self, context: Context) -> None:
+        """Hook: all streams with the same parent have been synced in a context."""
+
+    def on_parents_synced(self, context: Context) -> None:
+        """Hook: all rows of the parent's list have been synced."""
 
     def sibling(self, kind: type[S]) -> S:
         """Return the stream of a class that has the same parent."""
@@ -52,6 +64,17 @@ class SingerStream(RESTStream[str]):
     def replication_method(self) -> str:
         """FULL_TABLE without a replication key, regardless of the catalog."""
         return super().replication_method if self.replication_key else "FULL_TABLE"
+
+    @property
+    def is_read_whole(self) -> bool:
+        """Whether each run writes all records of the list."""
+        is_full = self.replication_method == "FULL_TABLE" and not self.is_partial
+        return self.selected and is_full
+
+    @property
+    def emit_activate_version_messages(self) -> bool:
+        """False: the SDK would activate a version for each context."""
+        return False
 
     @property
     def state_manager(self) -> NoStateManager:  # type: ignore[override] # keeps none
@@ -75,8 +98,13 @@ class SingerStream(RESTStream[str]):
         super().log(message, *args, level=logging.DEBUG if is_sdk else level, **options)
 
     def log_sync_costs(self) -> None:
-        """Log the metrics; the SDK calls this after all streams have been read."""
+        """Log the metrics; the SDK calls this after all streams have been read.
+
+        A stream whose parent has no rows writes its SCHEMA, so that its table exists.
+        """
         super().log_sync_costs()
+        if self.selected and self.parent and not self.metrics[0].contexts:
+            self.sync()
         if self.selected or self.has_selected_descendents:
             for metric in self.metrics:
                 metric.end()

@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from singer_sdk.contrib.msgspec import MsgSpecWriter, serialize_jsonl
-from singer_sdk.singerlib import SchemaMessage, StateMessage
+from singer_sdk.singerlib import RecordMessage, SchemaMessage, StateMessage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,6 +38,8 @@ class SentryWriter(MsgSpecWriter):
     def __init__(self) -> None:
         """Start with an empty buffer."""
         super().__init__()
+        #: The versions of the records of streams, by the name of the stream.
+        self.versions: dict[str, int] = {}
         self._schemas: dict[str, SchemaMessage] = {}
         self._buffer = bytearray()
         #: Bytes of all lines so far.
@@ -52,6 +54,8 @@ class SentryWriter(MsgSpecWriter):
             if self._schemas.get(message.stream) == message:
                 return
             self._schemas[message.stream] = message
+        elif self.versions and isinstance(message, RecordMessage):
+            message.version = self.versions.get(message.stream)
         line = self.format_message(message)
         self.written += len(line)
         self._buffer += line

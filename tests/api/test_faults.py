@@ -158,7 +158,8 @@ def test_every_list_of_every_stream_gets_over_a_fault(sentry, name):
     Only one fails where two failures mean that the server lacks the endpoint.
     """
     kind, details = PASSING[name]
-    places = undisturbed(ALL)[1]
+    missing = sentry.flavour.missing
+    places = [p for p in undisturbed(ALL)[1] if template_of(p) not in missing]
     times = {place: 1 if has_fallback(place) and kind == 500 else 2 for place in places}
     for place in places:
         sentry.fault(kind, times=times[place], when=at(place), **details)
@@ -237,7 +238,12 @@ def test_idle_connections_may_be_closed_without_a_word(caplog):
 
     check_undisturbed(run, ALL)
     assert "try" not in told(caplog, logging.INFO)
-    assert len(sentry.requests) == undisturbed(ALL)[1].total()
+    # How often a missing list is requested depends on when the first answer comes.
+    missing = sentry.flavour.missing
+    asked = Counter(map(place_of, sentry.requests))
+    assert {p: n for p, n in asked.items() if template_of(p) not in missing} == {
+        p: n for p, n in undisturbed(ALL)[1].items() if template_of(p) not in missing
+    }
 
 
 @pytest.mark.parametrize(
@@ -669,6 +675,7 @@ def test_a_reset_that_is_foretold_an_hour_ahead_is_not_believed(sentry, monkeypa
 @pytest.mark.parametrize("name", ["410", "HTML with 200", *MISSING])
 def test_a_stream_without_its_endpoint_is_reported_once(sentry, name, caplog):
     """A missing endpoint is reported once, not per project; other streams are read."""
+    caplog.set_level(logging.INFO)
     kind, details = (PASSING | MISSING)[name]
     template = "projects/{org}/{project}/users/"
     streams = ("project_users", "project_events")
@@ -681,7 +688,7 @@ def test_a_stream_without_its_endpoint_is_reported_once(sentry, name, caplog):
     assert run.code == 0
     path = "/projects/{organization}/{project}/users/"
     assert run.missing == [path]
-    said = told(caplog)
+    said = told(caplog, logging.INFO)
     assert said.count(f"This server does not have {path}") == 1
     assert said.count("project_users is missing on this server") == 1
     assert not run.skipped
@@ -729,7 +736,9 @@ def test_every_kind_of_server_gets_over_faults(flavour):
     expected, places = undisturbed(ALL, flavour)
     with sentry.served():
         for number, place in enumerate(places):
-            if sentry.flavour.missing.get(template_of(place)) is None:
+            # GlitchTip refuses to count the usage of all projects.
+            is_refused = flavour == "glitchtip" and place.endswith("/stats_v2/ -1")
+            if template_of(place) not in sentry.flavour.missing and not is_refused:
                 kind, details = PASSING[("500", "truncated JSON", "502")[number % 3]]
                 times = 1 if has_fallback(place) else 2
                 sentry.fault(kind, times=times, when=at(place), **details)

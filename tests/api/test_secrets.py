@@ -135,7 +135,8 @@ TapCommand.cli()
 def test_the_command_shows_the_token_nowhere(sentry, tmp_path, code):
     """The token is in no DEBUG line, in no traceback and not in the process list."""
     settings = tmp_path / "config.json"
-    settings.write_text(json.dumps({"auth_token": SECRET, "api_url": sentry.url}))
+    chosen = {"auth_token": SECRET, "api_url": sentry.url, "start_date": "2d"}
+    settings.write_text(json.dumps(chosen))
     start = ["-m", "tap_sentry"] if code is None else ["-c", code]
     sentry.latency = 0.05
     debug = {"LOGLEVEL": "DEBUG", "TAP_SENTRY_LOGLEVEL": "DEBUG"}

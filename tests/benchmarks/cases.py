@@ -9,6 +9,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tests.benchmarks.plain import MEASURED
 from tests.benchmarks.running import FLOOR, PLAIN, TAP, Server, folder, run, serving
 
 if TYPE_CHECKING:
@@ -171,11 +172,11 @@ SMALL = {"projects": 20, "teams": 3, "issues": 800, "events": 1200}
 
 
 def latency(options: Options) -> Iterator[Line]:
-    """Measure all streams, with 100 ms for each response."""
+    """Measure sixteen streams, with 100 ms for each response."""
     seconds, width = 0.1, 16
     with folder() as files, simulating(size=SMALL, latency=seconds) as server:
         config = files.config(server.url, concurrency=width)
-        command = [*TAP, "--config", config, "--catalog", files.catalog(TAP)]
+        command = [*TAP, "--config", config, "--catalog", files.catalog(TAP, MEASURED)]
         best, asked = quickest(command, server, repeat=min(3, options.repeat))
     requests = asked["requests"]
     ideal = requests * seconds / width
@@ -184,7 +185,13 @@ def latency(options: Options) -> Iterator[Line]:
     tenth = {name: number // 10 or 1 for name, number in SMALL.items()}
     with folder() as files, simulating(size=tenth, latency=seconds) as server:
         config = files.config(server.url)
-        command = [*PLAIN, "--config", config, "--catalog", files.catalog(PLAIN)]
+        command = [
+            *PLAIN,
+            "--config",
+            config,
+            "--catalog",
+            files.catalog(PLAIN, MEASURED),
+        ]
         plain = run(command)
     yield Line(
         "100 ms: wall against the plain SDK",
@@ -281,7 +288,7 @@ for _ in range(int(sys.argv[2])):
 
 
 def idle(options: Options) -> Iterator[Line]:
-    """Measure 1,000 projects, all streams: a first run, and one with nothing new."""
+    """Measure sixteen streams of 1,000 projects: a first run, and one without news."""
     projects = options.of(1000, step=100)
     size = {
         "projects": projects,
@@ -291,7 +298,8 @@ def idle(options: Options) -> Iterator[Line]:
     }
     with folder() as files, simulating(size=size) as server:
         config = files.config(server.url)
-        command = [*TAP, "--config", config, "--catalog", files.catalog(TAP)]
+        command = [*TAP, "--config", config, "--catalog"]
+        command.append(files.catalog(TAP, MEASURED))
         first = run(command, output := files.path / "first")
         sizes: Counter[str] = Counter()
         state = ""

@@ -67,7 +67,7 @@ def allowance_used(simulator: SentrySimulator) -> float | None:
 
 
 def least(simulator: SentrySimulator) -> list[int]:
-    """The least number of requests for each list of all sixteen streams.
+    """The least number of requests for each list of the sixteen streams.
 
     The issues of a project are listed once, for three streams.
     """

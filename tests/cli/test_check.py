@@ -341,7 +341,8 @@ Settings:
     Required: yes
     Secret: yes
     Description: Sentry auth token, with the scopes org:read, project:read, event:read
-      and team:read.
+      and team:read; organization_members also needs member:read,
+      organization_audit_logs org:write.
 """
 
 

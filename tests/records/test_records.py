@@ -15,7 +15,7 @@ from singer_sdk import typing as th
 from tap_sentry.records import bodies, columns
 from tap_sentry.records.bodies import DamagedBodyError, clean
 from tap_sentry.records.columns import Projection, epoch_to_text
-from tap_sentry.streams.columns import ANY_OBJECT, ANY_OBJECTS, STRINGS
+from tap_sentry.streams.schema import ANY_OBJECT, ANY_OBJECTS, STRINGS
 
 REPLACED = "\N{REPLACEMENT CHARACTER}"
 quick = settings(deadline=None, max_examples=50)

@@ -37,10 +37,28 @@ REPEATABLE = {
 }
 
 
+#: What Sentry says where it does not have a list, or has switched it off.
+REFUSALS = {
+    "hidden": (404, {"detail": "The requested resource does not exist"}),
+    "not_found": (404, {"detail": "Not found."}),
+    "gone": (410, {"message": "This API no longer exists."}),
+    "feature": (
+        403,
+        {
+            "error_type": "unavailable_feature",
+            "detail": ["You do not have that feature enabled"],
+        },
+    ),
+}
+
+
 def absent_answer(how: str) -> Answer:
     if how == "unprocessable":
         detail = [{"type": "missing", "loc": ["query"], "msg": "Field required"}]
         return reply({"detail": detail}, 422)
+    if how in REFUSALS:
+        status, body = REFUSALS[how]
+        return reply(body, status)
     if how == "method":
         return Answer(405, {"Content-Type": "text/plain"}, b"Method not allowed")
     if how == "empty":

@@ -21,7 +21,16 @@ if TYPE_CHECKING:
 
 
 TOKEN = "sntryu_simulator_token"
-SCOPES = frozenset({"event:read", "org:read", "project:read", "team:read"})
+SCOPES = frozenset(
+    {
+        "event:read",
+        "member:read",
+        "org:read",
+        "org:write",
+        "project:read",
+        "team:read",
+    }
+)
 API = "/api/0/"
 Key = tuple[str | int, ...]
 

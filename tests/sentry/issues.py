@@ -18,6 +18,7 @@ from tests.sentry.answers import (
 )
 from tests.sentry.data.events import tally
 from tests.sentry.endpoints import DATES, endpoint
+from tests.sentry.issue_details import activities
 from tests.sentry.lists import one_page, page_limit, shaped, values, window_of
 from tests.sentry.paging import Slice, by_value
 from tests.sentry.search import searched
@@ -207,10 +208,9 @@ def every_issue(sentry: World, call: Call, projects: list[Project]) -> Answer:
 @endpoint("issues/{issue}/", "event:read", "collapse")
 def issue(sentry: World, call: Call) -> Answer:
     issue = call.issue
-    seen: Record = {"type": "first_seen", "id": "0", "data": {}, "user": None}
     record = issue.record() | graph(sentry, call, issue)
     record |= {
-        "activity": [seen | {"dateCreated": record["firstSeen"]}],
+        "activity": activities(issue),
         "seenBy": [],
         "participants": [],
         "userReportCount": 0,
@@ -218,6 +218,8 @@ def issue(sentry: World, call: Call) -> Answer:
         "lastRelease": None,
         "tags": [{"key": "level", "name": "Level", "totalValues": 1}],
     }
+    if sentry.flavour.glitchtip:
+        del record["activity"]
     return reply(shaped(sentry, "issue", record))
 
 

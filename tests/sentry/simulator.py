@@ -19,12 +19,18 @@ from tests.sentry import (  # noqa: F401 - importing them declares the endpoints
     events,
     faults,
     feedback,
+    issue_details,
     issues,
     limits,
+    monitors,
     organizations,
+    people,
     projects,
+    releases,
+    settings,
     stats,
     teams,
+    things,
     truth,
 )
 from tests.sentry.answers import Answer, RefusalError, reply

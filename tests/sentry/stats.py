@@ -37,6 +37,8 @@ STATS = {
     "blacklisted": {"filtered"},
     "generated": {"accepted"},
 }
+#: Figures that an answer holds; others are missing without a word.
+MOST_ROWS = 10_000
 RESOLUTIONS = {"10s": 10, "1h": HOUR, "1d": DAY}
 OUTCOMES = {
     *("accepted", "filtered", "rate_limited", "invalid", "abuse", "client_discard"),
@@ -234,13 +236,13 @@ def outcomes(
             ):
                 continue
             by = tuple((name, known[name]) for name in groups)
-            series = counted.setdefault(by, Counter())
             for hour, quantity in hours.items():
                 at = hour // buckets.step * buckets.step
                 if at not in buckets:
                     continue
+                series = counted.setdefault(by, Counter())
                 rows += at not in series
-                if at in series or rows <= 10_000:
+                if at in series or rows <= MOST_ROWS:
                     series[at] += quantity
     return counted
 

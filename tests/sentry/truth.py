@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from tests.sentry.data.events import iso
+from tests.sentry.declared import DECLARED
+from tests.sentry.figures import health_rows, usage_rows
 from tests.sentry.projects import users_of
 from tests.sentry.stats import RESOLUTIONS, STATS, count_errors
 from tests.sentry.times import floored
@@ -48,7 +50,15 @@ STREAMS = {
     "project_event_counts": ["projects/{org}/{project}/stats/"],
     "issue_events": ["issues/{issue}/events/"],
     "issue_event_entries": ["issues/{issue}/events/"],
+    "organization_usage": ["organizations/{org}/stats_v2/"],
+    "release_health": ["organizations/{org}/sessions/"],
+    **{name: [*declared.templates] for name, declared in DECLARED.items()},
 }
+#: What GlitchTip lacks though it has the endpoint: it counts neither by category nor by
+#: project, and sends issues without activities.
+LACKING_IN_GLITCHTIP = {"organization_usage", "issue_activities", "issue_comments"}
+#: Figures by day.
+FIGURES = {"organization_usage": usage_rows, "release_health": health_rows}
 #: The streams that are read in full, without dates.
 LISTS = {name for name in STREAMS if name.startswith(("organization", "team"))}
 LISTS.add("projects")
@@ -61,21 +71,42 @@ def true_rows(
     end: datetime | None,
     **counts: Any,
 ) -> Iterator[tuple[Key, Callable[[], Record]]]:
-    if all(template in sentry.flavour.missing for template in STREAMS[stream]):
-        return
     end = end or sentry.clock()
-    for organization in sentry.organizations:
-        if organization.forbidden:
-            continue
-        if stream.endswith("event_counts"):
-            window = (start, end)
-            yield from count_rows(sentry, stream, organization, window, **counts)
-        elif stream in LISTS:
-            yield from list_rows(stream, organization)
-        else:
-            for project in organization.projects:
-                if not project.forbidden:
-                    yield from project_rows(sentry, stream, project, start, end)
+    for organization in sentry.organizations if has(sentry, stream) else ():
+        if not organization.forbidden:
+            yield from rows_of(sentry, stream, organization, (start, end), **counts)
+
+
+def has(sentry: World, stream: str) -> bool:
+    """Return whether a server has a stream."""
+    if sentry.flavour.glitchtip and stream in LACKING_IN_GLITCHTIP:
+        return False
+    missing = sentry.flavour.missing
+    return any(template not in missing for template in STREAMS[stream])
+
+
+def rows_of(
+    sentry: World,
+    stream: str,
+    organization: Organization,
+    window: tuple[datetime | None, datetime],
+    **counts: Any,
+) -> Iterator[tuple[Key, Callable[[], Record]]]:
+    start, end = window
+    if stream.endswith("event_counts"):
+        yield from count_rows(sentry, stream, organization, window, **counts)
+    elif stream in FIGURES:
+        first = start or end - timedelta(days=90)
+        for key, row in FIGURES[stream](sentry, organization, first, end):
+            yield key, row.copy
+    elif stream in DECLARED:
+        yield from DECLARED[stream].truth(sentry, organization, start, end)
+    elif stream in LISTS:
+        yield from list_rows(stream, organization)
+    else:
+        for project in organization.projects:
+            if not project.forbidden:
+                yield from project_rows(sentry, stream, project, start, end)
 
 
 def list_rows(

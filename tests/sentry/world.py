@@ -86,6 +86,9 @@ class World:
         #: with every request; None orders them by id.
         self.order: int | None = 0
         self.answered: Counter[str] = Counter()
+        #: How many old releases and further monitors each organization has.
+        self.old_releases = 0
+        self.more_monitors = 0
         #: Ids of issues that have events but are not in the issue list yet.
         self.unlisted: set[str] = set()
         self.builder = Builder(now, seed=2)

@@ -19,14 +19,12 @@ from tap_sentry.cli.command import TapCommand
 from tap_sentry.cli.execution import Execution
 from tap_sentry.settings import SETTINGS, BadSettings, Names, resolve
 from tap_sentry.settings.names import name_in_url
-from tap_sentry.streams import STREAMS
 from tap_sentry.tap import TapSentry
 from tests.conftest import NOW, catalog_of
 from tests.sentry import TOKEN, SentrySimulator
 
 ROOT = Path(__file__).parents[2]
 PROPERTIES = SETTINGS.to_dict()["properties"]
-STREAM_NAMES = {vars(kind)["name"] for kind in STREAMS}
 SECRET = "sntryu_0123456789abcdef"
 DAY = timedelta(days=1)
 MIDNIGHT = datetime(2026, 11, 20, tzinfo=UTC)
@@ -164,47 +162,6 @@ def test_the_readme_has_the_default_of_a_setting(name):
     assert found == (
         [] if default is None else [default if is_word else json.dumps(default)]
     )
-
-
-@pytest.mark.parametrize("number", range(len(STREAMS)))
-def test_the_readme_lists_every_stream(tap, number):
-    """Each stream is listed with endpoint, key, replication, parent and scope."""
-    columns = ("endpoint", "key", "replication", "parent", "scope")
-    rows = readme_table("stream", "one record is", *columns)
-    row, kind = rows[number], STREAMS[number]
-    stream = tap.streams[kind.name]
-    method = "incremental" if stream.replication_key else "full"
-    docs = re.findall(r"https://docs\.sentry\.io/\S+", str(kind.__doc__))
-
-    assert len(rows) == len(STREAMS)
-    assert code(row["stream"]) == [kind.name]
-    assert code(row["endpoint"]) == [kind.path]
-    assert re.findall(r"\((https:[^)]*)\)", row["endpoint"]) == docs
-    assert code(row["key"]) == list(kind.primary_keys)
-    assert row["replication"].split(",")[0] == method
-    assert (code(row["replication"]) or [None]) == [stream.replication_key]
-    assert (code(row["parent"]) or [None]) == [
-        getattr(kind.parent_stream_type, "name", None)
-    ]
-    # Wider scopes may suffice as well.
-    assert code(row["scope"]) == [kind.scopes[0]]
-
-
-def test_the_readme_says_which_scope_is_for_what():
-    """The README lists the streams that need each scope."""
-    rows = readme_table("scope", "streams that need it")
-    needed = {
-        row["scope"].strip("`"): {
-            name for name in code(row["streams that need it"]) if name in STREAM_NAMES
-        }
-        for row in rows
-    }
-    expected: dict[str, set[str]] = {}
-    for kind in STREAMS:
-        for scope in (kind.scopes[0], *kind.fallback_scopes):
-            expected.setdefault(scope, set()).add(vars(kind)["name"])
-
-    assert needed == expected
 
 
 def test_the_readme_leaves_out_what_meltano_yml_leaves_out(extractor):

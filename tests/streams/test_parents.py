@@ -58,8 +58,9 @@ class Deploys(SentryStream):
         th.Property("id", th.StringType, required=True),
     ).to_dict()
 
-    def visits(self, row):
+    def visits(self, row, context):
         """Return whether a release was deployed; others have no deploys."""
+        del context
         return bool(bodies.decode_value(row["deployCount"]))
 
 
@@ -184,7 +185,7 @@ def test_a_single_object_is_a_row():
     ]
 
 
-@pytest.mark.parametrize("body", [b"[]", b'{"rows": []}', b'{"data": {}}', b"3"])
+@pytest.mark.parametrize("body", [b'{"rows": []}', b'{"data": {}}', b"3"])
 def test_a_wrapped_list_of_another_shape_is_not_understood(body):
     """A body without a list in the expected field is an error."""
     with pytest.raises(bodies.UnexpectedShapeError):
@@ -196,3 +197,10 @@ def test_a_wrapped_list_is_decoded():
     rows = bodies.decode_rows(b'{"x": [1], "data": [{"a": 1}, {"a": 2}]}', "data")
 
     assert [bodies.decode_value(row["a"]) for row in rows] == [1, 2]
+
+
+def test_a_list_that_is_not_wrapped_is_decoded():
+    """Sentry 9.1.2 sends the bare list where newer servers wrap it in an object."""
+    rows = bodies.decode_rows(b' [{"a": 1}]', "data")
+
+    assert [bodies.decode_value(row["a"]) for row in rows] == [1]

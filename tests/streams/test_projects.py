@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
 
 from tap_sentry.api.client import MAX_REDIRECTS
@@ -103,13 +105,14 @@ class TestWithoutTheListOfAllProjects:
         named = {"id": owner.id, "slug": owner.slug, "name": owner.name}
         assert row == {name: listed[0][name] for name in row} | {"organization": named}
 
-    def test_it_is_asked_for_once_and_missed_with_one_warning(
+    def test_it_is_asked_for_once_and_missed_with_one_line(
         self, sync, sentry, caplog, gone
     ):
-        """One request and one warning suffice, even in a brownout.
+        """One request and one log line suffice, even in a brownout.
 
         The other lists are as good, so there is nothing to wait for.
         """
+        caplog.set_level(logging.INFO)
         sentry.fault(**gone, times=None, when=at("projects/"))
         sync("projects")
 

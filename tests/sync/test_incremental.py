@@ -396,6 +396,37 @@ def test_a_second_run_with_nothing_new_asks_once_for_each_project_and_stream(
         assert second.records(stream) == []
 
 
+def test_a_second_run_does_not_grow_with_releases_or_monitors(clock, serve):
+    """By default, old releases, issues and monitors cost pages of their lists only."""
+    asked = []
+    for number in (100, 300):
+        sentry = serve(
+            organizations=generated(
+                organizations=1,
+                projects=3,
+                issues=3 + number,
+                events=400,
+                now=NOW - 2 * HOUR,
+                full_kilobytes=0.5,
+                oddities=False,
+            ),
+            page_size=None,
+        )
+        sentry.old_releases = sentry.more_monitors = number
+        default = run({"auth_token": TOKEN, "api_url": sentry.url})
+        clock.go(minutes=10)
+        sentry.requests.clear()
+        run({"auth_token": TOKEN, "api_url": sentry.url}, state=default.state)
+        asked.append(Counter(request.template for request in sentry.requests))
+        clock.go(minutes=-10)
+
+    small, large = asked
+    assert {template: large[template] - small[template] for template in large} == {
+        template: 2 if template.endswith(("/releases/", "/monitors/")) else 0
+        for template in large
+    }
+
+
 @pytest.mark.parametrize("flavour", FLAVOURS)
 def test_bodies_beyond_the_lookback_are_not_written_again(flavour, clock, serve):
     sentry = serve(flavour)

@@ -238,9 +238,13 @@ class Loader:
         *streams: str,
         state: dict[str, Any] | None = None,
         now: datetime = NOW,
+        target: dict[str, Any] | None = None,
         **settings: Any,
     ) -> Loaded:
-        """Load these streams, or all, with the documented settings of the target."""
+        """Load these streams, or all, with the documented settings of the target.
+
+        Those in `target` are added.
+        """
         folder = Path(tempfile.mkdtemp(dir=self.folder))
         tap: list[str | Path] = [sys.executable, "-c", TAP.format(now=now.isoformat())]
         tap += ["--catalog", written(folder / "catalog.json", catalog_of(*streams))]
@@ -252,6 +256,7 @@ class Loader:
             "port": database.server.port,
             "user": "postgres",
             "database": database.name,
+            **(target or {}),
         }
         with sentry.served(), (folder / "log").open("wb") as log:
             settings = {"auth_token": TOKEN, "api_url": sentry.url} | settings
@@ -306,7 +311,7 @@ class Warehouse:
 
 @pytest.fixture(scope="session")
 def warehouse(server: Server, loader: Loader) -> Warehouse:
-    """A database with all sixteen streams of the demo as of `NOW`."""
+    """A database with every stream of the demo as of `NOW`, the heavy ones too."""
     sentry = SentrySimulator(clock=lambda: NOW)
     database = server.database("demo")
     loaded = loader.load(sentry, database, stats=STATS, start_date=iso(SINCE))

@@ -10,6 +10,7 @@ import re
 
 import pytest
 
+from tap_sentry.streams import STREAMS
 from tests.conftest import NOW
 from tests.warehouse.conftest import RECIPES, documented
 
@@ -50,6 +51,18 @@ def answered(database, query: str) -> str:
 def test_every_query_is_a_recipe():
     """Every query is a recipe, except the one that prepares the database."""
     assert len(recipes()) == len(documented("sql")) - 1 == len(documented("text"))
+
+
+def test_streams_to_select_are_named():
+    """The page names the streams that queries read and that have to be selected."""
+    start = RECIPES.read_text(encoding="utf-8").split("## What to know")[0]
+    queries = "".join(recipe["query"] for recipe in recipes().values())
+    read = set(re.findall(r"\b(?:from|join) (\w+)", queries))
+    left_out = {
+        vars(stream)["name"] for stream in STREAMS if not stream.selected_by_default
+    }
+
+    assert set(re.findall(r"^- `(\w+)`", start, re.MULTILINE)) == read & left_out
 
 
 @pytest.mark.parametrize("name", recipes())

@@ -222,6 +222,11 @@ class Builder:
             project.count("error", "client_discard", "sample_rate", at, 4)
             project.count("transaction", "accepted", "", at, self.random.randint(5, 50))
             project.count("attachment", "accepted", "", at, 20_000)
+            project.count("transaction", "filtered", "filtered-transaction", at, 3)
+            for category, number in (("transaction", 2), ("attachment", 900)):
+                over = f"{category}_usage_exceeded"
+                project.count(category, "rate_limited", over, at, number)
+            project.count("transaction", "rate_limited", "smart_rate_limit", at)
 
     def report(
         self, issue: Issue | None, project: Project, age: timedelta, text: str

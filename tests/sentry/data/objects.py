@@ -47,6 +47,8 @@ class Issue:
     priority: str | None = "medium"
     metadata: Record = field(default_factory=dict)
     assigned_to: Record | None = None
+    #: Earlier changes of its status, newest first: the kind of activity and the date.
+    history: list[tuple[str, datetime]] = field(default_factory=list)
     events: Timeline = field(default_factory=Timeline)
     #: The number of events that the server counted but did not keep.
     sampled: int = 0

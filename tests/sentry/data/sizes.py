@@ -69,6 +69,21 @@ def demo(now: datetime) -> list[Organization]:
     pump.issues[1].sampled = 200
     events += build.oddities(pump)
     build.file(events)
+    for issue, promised, resolved_at, returned in (
+        (pump.issues[0], 29, 27, 20),
+        (pump.issues[1], 13, 12, 3),
+        (pump.issues[2], 25, 24, 23),
+        (mover.issues[0], 20, 18, 11),
+        (telescope.issues[0], 17, 9, 6),
+    ):
+        issue.history = [
+            (kind, build.now - timedelta(days=days))
+            for kind, days in (
+                ("set_regression", returned),
+                ("set_resolved_in_commit", resolved_at),
+                ("set_resolved_in_pull_request", promised),
+            )
+        ]
 
     first, second, resolved, ignored = pump.issues[:4]
     for number, (issue, text) in enumerate(

@@ -1,0 +1,132 @@
+"""The base classes of lists below issues."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING
+
+from tap_sentry.streams.issues import ProjectIssues
+from tap_sentry.streams.windowed import WindowedStream
+from tap_sentry.sync.state import Scan
+from tap_sentry.windows import BEGINNING, Window
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+    from singer_sdk import Tap
+
+    from tap_sentry.api.prefetch import Prefetch
+    from tap_sentry.api.ties import Place
+    from tap_sentry.records.bodies import Row
+    from tap_sentry.run import Run
+    from tap_sentry.streams.base import Context
+
+
+class IssueChild(WindowedStream):
+    """A list below each issue of a project."""
+
+    parent_stream_type = ProjectIssues
+    scopes = ("event:read",)
+    # At least one request for each issue.
+    selected_by_default = False
+    parent: ProjectIssues
+
+    @functools.cached_property
+    def saves_state(self) -> bool:
+        """Whether this run moves bookmarks; a run for single issues does not."""
+        return super().saves_state and not self.run.settings.issue_ids
+
+    def walk(
+        self, context: Context, scan: Scan, *, saves: bool
+    ) -> Generator[Row, None, bool]:
+        """Yield the records of one issue after the other, by ascending id."""
+        is_complete = True
+        for issue in self.parent.ids_of(context, scan.window):
+            if scan.issue is not None and issue < scan.issue:
+                continue
+            one = {**context, "issue_id": str(issue)}
+            with self.run.parts.reading(self, one) as outcome:
+                yield from super().walk(one, scan.of_issue(issue), saves=saves)
+            # The state stays at the first issue that has to be tried again.
+            is_complete = is_complete and outcome.is_final
+            saves = saves and is_complete
+            self.progress(context, Scan(scan.window, issue=issue + 1), saves=saves)
+        if not is_complete:
+            self.on_failed(context)
+        return is_complete
+
+    def prefetches(self, context: Context) -> Iterator[Prefetch | None]:
+        """Yield nothing; the stream of issues prefetches the list of each."""
+        del context
+        return iter(())
+
+
+class IssueList(IssueChild):
+    """A list that is read whole for each issue with new events.
+
+    What is done to an issue, such as resolving it, is no event. So all issues are
+    visited when `issue_refresh` is due.
+    """
+
+    page_sizes = (100,)
+    is_events = False
+    is_redacted = True
+    is_partial = True
+    is_paged = False
+    takes_dates = False
+
+    def __init__(self, tap: Tap, run: Run) -> None:
+        """Start with no failures."""
+        super().__init__(tap, run)
+        #: Organizations with an issue that could not be read this time.
+        self._unread: set[object] = set()
+
+    @functools.cached_property
+    def saves_state(self) -> bool:
+        """Whether this run moves bookmarks, also those of lists without dates."""
+        settings = self.run.settings
+        return not settings.is_report and not settings.issue_ids
+
+    def scans(self, context: Context) -> list[Scan]:
+        """Return what to visit: issues with new events, or all when that is due."""
+        scans = super().scans(context)
+        organization = str(context["organization_id"])
+        if not (scans and self.parent.is_refresh_due(organization, self.name)):
+            return scans
+        first = self.run.settings.start or BEGINNING
+        if scans[0].issue is not None and scans[0].window.start <= first:
+            return scans
+        return [Scan(Window(first, scans[-1].window.end))]
+
+    def read(
+        self, context: Context, scan: Scan
+    ) -> Iterator[tuple[list[Row], Scan | None]]:
+        """Yield the rows of an issue page by page."""
+        del scan
+        for rows in self.issue_pages(context):
+            for row in rows:
+                row["issue_id"] = context["issue_id"]
+            yield rows, None
+
+    def issue_pages(self, context: Context) -> Iterator[list[Row]]:
+        """Yield the rows of an issue page by page."""
+        return (page.rows for page in self.pages(context))
+
+    def prefetch_scan(
+        self, context: Context, scan: Scan, place: Place | None = None
+    ) -> Prefetch:
+        """Return the list of an issue."""
+        del scan, place
+        return self.reader.prefetch(context)
+
+    def on_failed(self, context: Context) -> None:
+        """Visit all issues of the organization again in the next run."""
+        self._unread.add(context["organization_id"])
+
+    def on_parents_synced(self, context: Context) -> None:
+        """Record when all issues of an organization were visited."""
+        organization = str(context["organization_id"])
+        is_due = self.parent.is_refresh_due(organization, self.name)
+        if self.saves_state and is_due and organization not in self._unread:
+            end = self.run.settings.end
+            self.run.bookmarks.refresh(self.name, organization, end)

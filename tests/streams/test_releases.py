@@ -1,0 +1,127 @@
+"""Releases, and their deploys and commits."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+import pytest
+
+from tests.conftest import NOW
+from tests.sentry import releases
+from tests.streams import STERNWARTE, let_pass
+
+if TYPE_CHECKING:
+    from tests.sentry import SentrySimulator
+
+STREAMS = ("organization_releases", "release_deploys", "release_commits")
+
+
+def visited(sentry: SentrySimulator, name: str) -> set[str]:
+    """Return the versions of the releases whose deploys or commits were requested."""
+    return {
+        unquote(seen.path.split("/")[3])
+        for seen in sentry.requests
+        if seen.template.endswith(f"releases/{{version}}/{name}/")
+    }
+
+
+def test_only_releases_with_deploys_or_commits_are_visited(sync, sentry):
+    """A release without deploys or commits costs no request for them."""
+    sync(*STREAMS, organizations=[STERNWARTE])
+    rows = releases.releases(sentry, sentry.organization(STERNWARTE))
+
+    for name, column in (("deploys", "deployCount"), ("commits", "commitCount")):
+        expected = {row["version"] for row in rows if row[column]}
+        assert visited(sentry, name) == expected
+        assert len(expected) < len(rows)
+
+
+def test_archived_releases_are_read(sync):
+    """Sentry leaves out archived releases unless it is asked for every status."""
+    rows = sync("organization_releases").records("organization_releases")
+
+    assert {row["status"] for row in rows} == {"open", "archived"}
+
+
+def test_releases_begin_at_the_start_date(sync, sentry):
+    """Older releases are neither written nor visited, and no more pages requested."""
+    sentry.old_releases = 20
+    output = sync(*STREAMS, start_date="15d", organizations=[STERNWARTE])
+    start = NOW.replace(hour=0, minute=0, second=0) - timedelta(days=15)
+    recent = {key[1] for key in sentry.truth("organization_releases", start)}
+
+    found = {row["version"] for row in output.records("organization_releases")}
+    assert found == recent
+    assert visited(sentry, "deploys") | visited(sentry, "commits") <= recent
+    # Pages have two rows, and the last one holds older releases only.
+    assert len(sentry.asked("organizations/.*/releases/$")) <= len(recent) // 2 + 2
+
+
+def test_the_next_run_visits_what_may_have_changed(sync, sentry, monkeypatch):
+    """Deploys are requested of releases deployed since, commits of those of a week."""
+    first = sync(*STREAMS, organizations=[STERNWARTE])
+    sentry.requests.clear()
+    let_pass(sentry, monkeypatch, minutes=10)
+    second = sync(*STREAMS, state=first.state, organizations=[STERNWARTE])
+    rows = releases.releases(sentry, sentry.organization(STERNWARTE))
+    week = (NOW - timedelta(days=7)).isoformat()
+
+    assert second.code == 0
+    assert visited(sentry, "deploys") == set()
+    assert visited(sentry, "commits") == {
+        row["version"]
+        for row in rows
+        if row["commitCount"] and row["dateCreated"] > week[:19]
+    }
+
+
+def test_a_new_deploy_of_an_old_release_is_read(sync, sentry, monkeypatch):
+    """A release from before the last run is visited if it was deployed since."""
+    first = sync(*STREAMS, organizations=[STERNWARTE])
+    later = NOW + timedelta(minutes=5)
+    made = releases.deploys
+
+    def deployed(world, organization, release):
+        rows = made(world, organization, release)
+        if release["version"] == "1.0.0":
+            new = {
+                **rows[0],
+                "id": "999",
+                "dateFinished": f"{later:%Y-%m-%dT%H:%M:%SZ}",
+            }
+            return [new, *rows]
+        return rows
+
+    monkeypatch.setattr(releases, "deploys", deployed)
+    sentry.requests.clear()
+    let_pass(sentry, monkeypatch, minutes=10)
+    sync(*STREAMS, state=first.state, organizations=[STERNWARTE])
+
+    assert visited(sentry, "deploys") == {"1.0.0"}
+
+
+def test_a_failure_keeps_the_bookmark_of_an_organization(sync, sentry, monkeypatch):
+    """After a release that cannot be read, the next run visits all of them again."""
+    sentry.fault(
+        503, times=None, when=lambda seen: seen.path.endswith("/1.0.0/deploys/")
+    )
+    first = sync(*STREAMS, organizations=[STERNWARTE])
+    sentry.faults.clear()
+    sentry.requests.clear()
+    let_pass(sentry, monkeypatch, minutes=10)
+    second = sync(*STREAMS, state=first.state, organizations=[STERNWARTE])
+
+    everything = sentry.truth("release_deploys")
+    mine = {key for key in everything if key[0] == sentry.organization(STERNWARTE).id}
+    assert set(first.keys("release_deploys")) < mine
+    assert set(second.keys("release_deploys")) == mine
+
+
+@pytest.mark.parametrize("stream", STREAMS[1:])
+def test_versions_are_quoted_in_paths(sync, stream):
+    """Versions with spaces, `#`, `?`, `%`, `@` and `+` are read as others."""
+    versions = {row["release_version"] for row in sync(stream).records(stream)}
+
+    assert any(set("@+ #?%") & set(version) for version in versions)
