@@ -34,8 +34,8 @@ Message = dict[str, Any]
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Use one worker more than there are processors: many tests wait for a server."""
-    return (os.cpu_count() or 1) + 1
+    """Use two workers more than there are processors: many tests wait for a server."""
+    return (os.cpu_count() or 1) + 2
 
 
 @dataclass

@@ -572,7 +572,7 @@ def test_every_stream_of_every_server_is_valid_and_loads(
     """Light and full rows of current Sentry, 9.1.2 and GlitchTip are valid and load."""
     sentry = SentrySimulator(clock=lambda: NOW, flavour=flavour)
     with sentry.served():
-        run = sync(sentry, full_events=full, start_date="30d")
+        run = sync(sentry, full_events=full, start_date="10d")
 
     assert run.code == 0
     check(run)

@@ -138,7 +138,7 @@ def test_a_large_sentry_arrives_whole():
         teams=5,
         projects=12,
         issues=300,
-        events=5000,
+        events=3000,
         now=NOW,
         full_kilobytes=0,
     )
