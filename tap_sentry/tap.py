@@ -93,8 +93,7 @@ class TapSentry(Tap):
         """Apply stream maps to selected streams only.
 
         A stream that is not selected has no columns, not even those of its key. The SDK
-        would report the missing key as a mistake in the stream's map. Of streams that
-        are not selected, only parents are read and have a map.
+        would report the missing key as a mistake in the stream's map.
         """
         PluginBase.setup_mapper(self)
         mapper, maps = self.mapper, self.mapper.stream_maps_dict
@@ -104,7 +103,6 @@ class TapSentry(Tap):
                 name: entry
                 for name, entry in self.catalog.items()
                 if self.streams[name].selected is is_selected
-                and (is_selected or self.streams[name].has_selected_descendents)
             }
             mapper.register_raw_streams_from_catalog(Catalog(entries))
             if maps and not is_selected:
