@@ -38,6 +38,23 @@ def pytest_xdist_auto_num_workers() -> int:
     return (os.cpu_count() or 1) + 2
 
 
+#: Folders and files whose tests share what takes long to prepare.
+SHARING = (
+    *("warehouse", "test_meltano.py", "test_end_to_end.py"),
+    *("test_completeness.py", "test_recorded.py"),
+)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run tests that share a long preparation in one worker each, first of all."""
+    for item in items:
+        for name in SHARING:
+            if name in item.path.parts:
+                item.add_marker(pytest.mark.xdist_group(name))
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+
+
 @dataclass
 class Output:
     """The messages and the exit code of a run of the tap."""

@@ -58,12 +58,6 @@ STATS = ["received", "rejected", "blacklisted", "generated"]
 SINCE = NOW.replace(hour=0, minute=0, second=0) - timedelta(days=35)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run these tests first, so that one xdist worker gets them all and loads once."""
-    here = Path(__file__).parent
-    items.sort(key=lambda item: here not in item.path.parents)
-
-
 @dataclass
 class Server:
     """A running PostgreSQL that accepts local connections without a password."""
