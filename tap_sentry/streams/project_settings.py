@@ -1,4 +1,4 @@
-"""How a project is set up, under the heading *Projects* of the reference."""
+"""Settings of projects, under the heading *Projects* of the reference."""
 
 from __future__ import annotations
 
