@@ -22,6 +22,7 @@ from tap_sentry.streams import STREAMS
 from tap_sentry.streams.base import SentryStream
 from tap_sentry.tap import TapSentry
 from tests.conftest import run
+from tests.live import crawler
 from tests.sentry import TOKEN
 
 ROOT = Path(__file__).parents[1]
@@ -161,6 +162,11 @@ def test_every_stream_is_registered():
 def test_there_are_fifty_streams_of_different_names():
     """There are fifty streams, and their names differ in more than case."""
     assert len({name.lower() for name in NAMES}) == len(STREAMS) == 50
+
+
+def test_every_stream_is_compared_with_a_real_server():
+    """The second reader of the live tests lists every stream."""
+    assert list(crawler.STREAMS) == NAMES
 
 
 def test_parents_come_before_their_children():

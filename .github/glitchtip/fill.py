@@ -40,7 +40,9 @@ for slug in ("shop", "quiet"):
     if slug == "shop":
         print("DSN", ProjectKey.objects.filter(project=project).first().get_dsn())
 key = APIToken.objects.create(user=user, label="tap-sentry")
-key.add_permissions(["org:read", "project:read", "event:read", "team:read"])
+key.add_permissions(
+    ["org:read", "project:read", "event:read", "team:read", "member:read"]
+)
 # GlitchTip made one up.
 APIToken.objects.filter(pk=key.pk).update(token=token)
 """

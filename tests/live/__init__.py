@@ -8,6 +8,9 @@ SENTRY_ORGANIZATIONS
     Slugs, separated by commas; without it, all organizations that the token can list.
 SENTRY_START
     The first day to read, for a server with a lot of data; not with SENTRY_TRUTH.
+SENTRY_WITHOUT
+    Streams, separated by commas, to leave out: those whose scope the token lacks, such
+    as organization_audit_logs.
 SENTRY_TRUTH
     A folder of CSV files from the database of the server; see `truth.py`.
 SENTRY_TOKEN_ORG_ONLY, SENTRY_TOKEN_NO_EVENT, SENTRY_TOKEN_NONE, SENTRY_TOKEN_EXPIRED

@@ -100,7 +100,7 @@ def sync(
     target: str | None = None,
     **settings: Any,
 ) -> Run:
-    """Run the tap with these streams selected, all of them if none is named."""
+    """Run the tap with these streams selected, with all of them if none is named."""
     folder.mkdir(parents=True, exist_ok=True)
     config = write(folder / "config.json", {**server.settings, **settings})
     # The token is passed in the environment, so that it is not left on the disk.
@@ -112,7 +112,7 @@ def sync(
             env=environment(server.token),
         )
     )
-    selected = write(folder / "catalog.json", select(catalog, streams))
+    selected = write(folder / "catalog.json", select(catalog, streams, server.without))
     command += ["--catalog", str(selected)]
     if state is not None:
         command += ["--state", str(write(folder / "state.json", state))]
@@ -178,12 +178,15 @@ def environment(token: str) -> dict[str, str]:
     return {**inherited, "TAP_SENTRY_AUTH_TOKEN": token, "LOGLEVEL": "INFO"}
 
 
-def select(catalog: Message, streams: Collection[str]) -> Message:
-    """The catalog with just these streams selected; all of them if none is named."""
+def select(
+    catalog: Message, streams: Collection[str], without: Collection[str]
+) -> Message:
+    """The catalog with just these streams selected, or all but those left out."""
     for entry in catalog["streams"]:
         for item in entry["metadata"]:
             if not item["breadcrumb"]:
-                is_wanted = not streams or entry["tap_stream_id"] in streams
+                name = entry["tap_stream_id"]
+                is_wanted = name in streams if streams else name not in without
                 item["metadata"]["selected"] = is_wanted
     return catalog
 

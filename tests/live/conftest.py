@@ -56,6 +56,8 @@ class Table:
     def __init__(self) -> None:
         """Start without comparisons."""
         self.differences: list[Difference] = []
+        #: Streams that were not compared, with the reason.
+        self.others: dict[str, str] = {}
 
     def compare(
         self, stream: str, other: str, found: Iterable[Key], expected: Iterable[Key]
@@ -87,6 +89,8 @@ class Table:
                 len(row.missing),
                 len(row.extra),
             )
+        for stream, reason in self.others.items():
+            yield f"{stream:28} not compared: {reason}"
 
 
 TABLE = pytest.StashKey[Table]()
@@ -130,12 +134,14 @@ def server():
         pytest.exit("set SENTRY_URL and SENTRY_TOKEN, the server to test", 4)
     organizations = os.environ.get("SENTRY_ORGANIZATIONS", "")
     start = os.environ.get("SENTRY_START")
+    without = os.environ.get("SENTRY_WITHOUT", "")
     return Server(
         url,
         token,
         organizations=tuple(filter(None, organizations.split(","))),
         start=datetime.fromisoformat(start).replace(tzinfo=UTC) if start else None,
         end=datetime.now(UTC).replace(microsecond=0) - SETTLED,
+        without=frozenset(filter(None, without.split(","))),
     )
 
 

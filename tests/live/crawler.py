@@ -7,6 +7,9 @@ window, reads every list to its end and drops rows outside the window itself.
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import itertools
 import re
 import time
 from collections import Counter
@@ -14,26 +17,53 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias
+from urllib.parse import quote
 
 import requests
 
+from tests.live.lists import LISTS, ORGANIZATION, PLACES, PROJECT
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from tests.live.lists import Listing
 
 Row: TypeAlias = dict[str, Any]
 Key: TypeAlias = tuple[str, ...]
 #: A path with names to fill in, and the parameters of its pages.
 Way: TypeAlias = "tuple[str, Mapping[str, Any]]"
 
-#: Every stream, in the order of the README.
+#: Every stream, in the order of the tap.
 STREAMS = (
     "organizations",
     "organization_projects",
     "organization_repositories",
     "organization_teams",
+    "organization_members",
+    "organization_environments",
+    "organization_releases",
+    "organization_monitors",
     "organization_event_counts",
+    "organization_usage",
+    "release_health",
+    "organization_replays",
+    "organization_dashboards",
+    "organization_saved_queries",
+    "organization_detectors",
+    "organization_workflows",
+    "organization_metric_alert_rules",
+    "organization_incidents",
+    "organization_integrations",
+    "organization_app_installations",
+    "organization_code_mappings",
+    "organization_audit_logs",
     "projects",
+    "repository_commits",
+    "release_deploys",
+    "release_commits",
+    "monitor_checkins",
     "team_projects",
+    "team_members",
     "team_event_counts",
     "project_issues",
     "project_events",
@@ -41,9 +71,26 @@ STREAMS = (
     "project_feedback",
     "project_users",
     "project_event_counts",
+    "project_environments",
+    "project_keys",
+    "project_service_hooks",
+    "project_ownership",
+    "project_inbound_filters",
+    "project_tags",
+    "project_alert_rules",
     "issue_events",
     "issue_event_entries",
+    "issue_activities",
+    "issue_comments",
+    "issue_tags",
+    "issue_hashes",
+    "issue_links",
 )
+#: Streams that are not compared, with the reason.
+NOT_COMPARED = {
+    "organization_usage": "no server at hand has it",
+    "release_health": "no server at hand has it",
+}
 COUNTS = tuple(stream for stream in STREAMS if stream.endswith("_counts"))
 
 BEGINNING = datetime(2010, 1, 1, tzinfo=UTC)
@@ -59,6 +106,7 @@ OUTCOMES = {
     "generated": {"accepted"},
 }
 STATS = tuple(OUTCOMES)
+ACCEPTED = {"outcome": "accepted"}
 
 #: The cursor of the next page, if there is one. GlitchTip wraps the header in braces
 #: and its cursors contain equals signs, so the parser of `requests` loses them.
@@ -80,6 +128,8 @@ class Server:
     organizations: tuple[str, ...]
     start: datetime | None
     end: datetime
+    #: Streams that the tap does not read.
+    without: frozenset[str] = frozenset()
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -99,8 +149,12 @@ class Server:
         return start <= parse(instant) < self.end
 
 
-class LacksError(Exception):
-    """The server does not have the requested list."""
+class AbsentError(Exception):
+    """The server refuses a list, or what it belongs to does not exist."""
+
+
+class LacksError(AbsentError):
+    """The server does not have the list at all."""
 
 
 class Crawler:
@@ -145,9 +199,10 @@ class Crawler:
         return request
 
     def pages(self, path: str, params: Mapping[str, Any]) -> Iterator[Any]:
-        """The bodies of all pages; none of a list that is refused or not found.
+        """The bodies of all pages of a list.
 
         Raises:
+            AbsentError: If the list is refused or not found.
             LacksError: If the server does not have the list.
         """
         cursor: dict[str, str] = {}
@@ -156,7 +211,7 @@ class Crawler:
             if is_lacking(response):
                 raise LacksError(path)
             if response.status_code in {403, 404}:
-                return
+                raise AbsentError(path)
             response.raise_for_status()
             yield response.json()
             following = NEXT.search(response.headers.get("Link", ""))
@@ -165,7 +220,12 @@ class Crawler:
             cursor = {"cursor": following["cursor"]}
 
     def first(self, names: Mapping[str, str], *ways: Way) -> Iterator[Any]:
-        """The pages of the first of these lists that the server has."""
+        """The pages of the first of these lists that the server has.
+
+        Raises:
+            AbsentError: If that is refused or not found.
+            LacksError: If the server has none of them.
+        """
         for path, params in ways:
             if path in self.lacks:
                 continue
@@ -175,11 +235,7 @@ class Crawler:
                 self.lacks.add(path)
             else:
                 return
-
-    def rows(self, names: Mapping[str, str], *ways: Way) -> Iterator[Row]:
-        """The rows of the first of these lists that the server has."""
-        for page in self.first(names, *ways):
-            yield from page
+        raise LacksError(ways)
 
 
 class Crawl:
@@ -190,8 +246,13 @@ class Crawl:
         self.server = server
         self.resolution = resolution
         self.crawler = Crawler(server)
-        self.rows = self.crawler.rows
         self.keys: dict[str, set[Key]] = {stream: set() for stream in STREAMS}
+        #: The rows of the streams in `LISTS`, as the server sends them.
+        self.sent: dict[str, dict[Key, Row]] = {stream: {} for stream in LISTS}
+        #: The keys of rows that a stream may have or not; see `Listing.is_loose`.
+        self.optional: dict[str, set[Key]] = {stream: set() for stream in STREAMS}
+        #: Streams of which the server lacks or refuses a list.
+        self.absent: set[str] = set()
         #: The number of event rows that lists repeat: each of them hides another row.
         self.repeated: Counter[str] = Counter()
         #: The event counts by stream and key.
@@ -202,10 +263,29 @@ class Crawl:
             self.keys[stream] = set(counts)
 
     @property
+    def unread(self) -> set[str]:
+        """The streams that are absent, and those below them."""
+        below = {
+            stream
+            for stream, listing in LISTS.items()
+            if PLACES[listing.place].stream in self.absent
+        }
+        return self.absent | below
+
+    @property
     def window(self) -> Mapping[str, str]:
         """The parameters of lists that the server filters by date."""
         start = self.server.start or BEGINNING
         return {"start": text(start), "end": text(self.server.end)}
+
+    def rows(self, stream: str, names: Mapping[str, str], *ways: Way) -> Iterator[Row]:
+        """The rows of the first of these lists that the server has."""
+        wrapper = LISTS[stream].wrapper if stream in LISTS else None
+        try:
+            for page in self.crawler.first(names, *ways):
+                yield from unwrap(page, wrapper)
+        except AbsentError:
+            self.absent.add(stream)
 
     def organizations(self) -> Iterator[tuple[str, str]]:
         """The slug and the id of each organization."""
@@ -214,7 +294,7 @@ class Crawl:
             for slug in self.server.organizations
         )
         if not self.server.organizations:
-            found = self.rows({}, ("organizations/", {}))
+            found = self.rows("organizations", {}, ("organizations/", {}))
         for row in found:
             self.keys["organizations"].add((row["id"],))
             yield row["slug"], row["id"]
@@ -222,20 +302,24 @@ class Crawl:
     def organization(self, names: dict[str, str]) -> None:
         """Read everything in an organization."""
         organization = names["organization_id"]
-        projects = list(self.rows(names, (f"{ORGANIZATION}/projects/", {})))
-        teams = list(self.rows(names, (f"{ORGANIZATION}/teams/", {})))
-        repositories = self.rows(names, (f"{ORGANIZATION}/repos/", {"status": ""}))
-        for stream, rows in (
-            ("organization_projects", projects),
-            ("organization_teams", teams),
-            ("organization_repositories", repositories),
-        ):
+        lists: dict[str, list[Row]] = {
+            stream: list(self.rows(stream, names, (f"{ORGANIZATION}/{path}", params)))
+            for stream, path, params in (
+                ("organization_projects", "projects/", {}),
+                ("organization_teams", "teams/", {}),
+                ("organization_repositories", "repos/", {"status": ""}),
+            )
+        }
+        for stream, rows in lists.items():
             self.keys[stream] |= {(organization, str(row["id"])) for row in rows}
-        for row in self.rows({}, ("projects/", {})):
+            self.places(stream, names, rows)
+        projects, teams = lists["organization_projects"], lists["organization_teams"]
+        for row in self.rows("projects", {}, ("projects/", {})):
             if row["organization"]["id"] == organization:
                 self.keys["projects"].add((organization, row["id"]))
         if "projects/" in self.crawler.lacks:
             self.keys["projects"] |= {(organization, row["id"]) for row in projects}
+        self.lists("organization", names)
         self.count("organization_event_counts", names, (organization,))
         in_parallel(
             self.team,
@@ -253,23 +337,26 @@ class Crawl:
         """Read everything of a team."""
         key = (names["organization_id"], names["team_id"])
         path = "teams/{organization}/{team}/projects/"
-        ids = [row["id"] for row in self.rows(names, (path, {}))]
+        ids = [row["id"] for row in self.rows("team_projects", names, (path, {}))]
         self.keys["team_projects"] |= {(*key, project) for project in ids}
         if ids:
             self.count("team_event_counts", names, key, ids)
+        self.lists("team", names)
 
     def project(self, names: dict[str, str]) -> None:
         """Read everything in a project."""
         key = (names["organization_id"], names["project_id"])
-        for row in self.rows(names, (f"{PROJECT}/users/", {})):
+        for row in self.rows("project_users", names, (f"{PROJECT}/users/", {})):
             tag = row["tagValue"]
             self.keys["project_users"].add(
                 (*key, f"hash:{row['hash']}" if tag is None else tag)
             )
-        for row in self.rows(names, (f"{PROJECT}/user-feedback/", {"status": ""})):
+        feedback = (f"{PROJECT}/user-feedback/", {"status": ""})
+        for row in self.rows("project_feedback", names, feedback):
             if self.server.has(row["dateCreated"]):
                 self.keys["project_feedback"].add((*key, row["id"]))
         self.count("project_event_counts", names, key)
+        self.lists("project", names)
         full = {**self.window, "full": "true"}
         self.events("project", key, names, (f"{PROJECT}/events/", full))
         for row in self.issues(names):
@@ -278,13 +365,15 @@ class Crawl:
                 self.keys["project_issues"].add((key[0], issue))
             # Issues outside the window too: on old servers `lastSeen` can be before the
             # last event.
+            below = {**names, "issue": issue}
             self.events(
                 "issue",
                 key,
-                {**names, "issue": issue},
+                below,
                 (f"{ORGANIZATION}/issues/{{issue}}/events/", full),
                 ("issues/{issue}/events/", full),
             )
+            self.lists("issue", below)
 
     def issues(self, names: Mapping[str, str]) -> list[Row]:
         """The issues of a project, of every status."""
@@ -292,6 +381,7 @@ class Crawl:
         of_project = {**params, **self.window, "project": names["project_id"]}
         return list(
             self.rows(
+                "project_issues",
                 names,
                 (f"{ORGANIZATION}/issues/", of_project),
                 (f"{PROJECT}/issues/", params),
@@ -312,7 +402,7 @@ class Crawl:
     ) -> None:
         """Read the events of a project or issue, and their entries."""
         listed = set()
-        for row in self.rows(names, *ways):
+        for row in self.rows(f"{parent}_events", names, *ways):
             # GlitchTip writes the events of issues in snake_case.
             date = row.get("dateCreated") or row.get("date_created")
             date = date or row.get("endTimestamp") or row.get("dateReceived")
@@ -327,6 +417,59 @@ class Crawl:
                 (*event, str(index)) for index in range(len(row.get("entries") or ()))
             }
 
+    # Lists of rows as they are --------------------------------------------------------
+
+    def lists(self, place: str, names: Mapping[str, str]) -> None:
+        """Read the lists of a place."""
+        key = tuple(names[name] for name in PLACES[place].key)
+        for stream, listing in LISTS.items():
+            if listing.place == place:
+                self.places(stream, names, self.listed(stream, key, names))
+
+    def listed(self, stream: str, key: Key, names: Mapping[str, str]) -> list[Row]:
+        """Read the rows of a list that belong to the stream."""
+        listing = LISTS[stream]
+        params = {**listing.params, **(self.window if listing.takes_window else {})}
+        ways = [
+            (f"{place}/{path}", params)
+            for place, path in itertools.product(
+                PLACES[listing.place].paths, listing.paths
+            )
+        ]
+        found = []
+        for row in self.rows(stream, names, *ways):
+            if any(row.get(name) != value for name, value in listing.only.items()):
+                continue
+            own = (*key, *(identity(row, name) for name in listing.ids))
+            if self.is_dated(row, listing):
+                self.keys[stream].add(own)
+                self.sent[stream][own] = row
+                found.append(row)
+            elif listing.is_loose:
+                self.optional[stream].add(own)
+        return found
+
+    def is_dated(self, row: Row, listing: Listing) -> bool:
+        """Whether a row has a date in the window, or none."""
+        dates = [row[name] for name in listing.dates if row.get(name) is not None]
+        return not dates or any(map(self.server.has, dates))
+
+    def places(
+        self, stream: str, names: Mapping[str, str], rows: Iterable[Row]
+    ) -> None:
+        """Read the lists of the rows of a stream, if they have any."""
+        for kind, place in PLACES.items():
+            if place.stream != stream:
+                continue
+            below = []
+            for row in rows:
+                slug = next(row[name] for name in place.slugs if row.get(name))
+                # Sentry takes a slash for the end of a version, also if it is quoted.
+                if "/" not in slug:
+                    one = {kind: quote(slug, safe=""), f"{kind}_id": str(row[place.id])}
+                    below.append({**names, **one})
+            in_parallel(functools.partial(self.lists, kind), below)
+
     # Event counts ---------------------------------------------------------------------
 
     def count(
@@ -335,7 +478,7 @@ class Crawl:
         """Read the event counts of an organization, team or project."""
         found: Mapping[tuple[str, datetime], int] = {}
         if stream != "project_event_counts":
-            found = self.outcomes(names, projects)
+            found = self.outcomes(names, projects, self.resolution)
         if not found:
             found = self.points(stream, names)
         first, end = self.counted_from(self.resolution), self.server.end
@@ -350,7 +493,7 @@ class Crawl:
         return floor(start, RESOLUTIONS[resolution])
 
     def outcomes(
-        self, names: Mapping[str, str], projects: object
+        self, names: Mapping[str, str], projects: object, interval: str
     ) -> Mapping[tuple[str, datetime], int]:
         """The counts of `stats_v2`; none if the server lacks it."""
         counts: Counter[tuple[str, datetime]] = Counter()
@@ -358,20 +501,28 @@ class Crawl:
             "field": "sum(quantity)",
             "category": "error",
             "groupBy": "outcome",
-            "interval": self.resolution,
+            "interval": interval,
             "start": text(self.counted_from(self.resolution)),
             "end": text(self.server.end),
             **({"project": projects} if projects else {}),
         }
-        for body in self.crawler.first(names, (f"{ORGANIZATION}/stats_v2/", params)):
-            times = [parse(instant) for instant in body["intervals"]]
-            counts.update({(stat, at): 0 for stat in STATS for at in times})
+        for body in self.figures(names, (f"{ORGANIZATION}/stats_v2/", params)):
+            step = RESOLUTIONS[self.resolution]
+            times = [floor(parse(instant), step) for instant in body["intervals"]]
+            is_grouped = all("by" in group for group in body["groups"])
+            if not is_grouped and interval != "1h":
+                # Of longer intervals GlitchTip counts the first hour only.
+                return self.outcomes(names, projects, "1h")
+            # It counts accepted events, without saying so.
+            stats = [s for s in STATS if is_grouped or "accepted" in OUTCOMES[s]]
+            counts.update({(stat, at): 0 for stat in stats for at in times})
             for group in body["groups"]:
-                series = zip(times, group["series"]["sum(quantity)"], strict=True)
-                for at, count in series:
-                    for stat in STATS:
-                        if group["by"]["outcome"] in OUTCOMES[stat]:
-                            counts[stat, at] += int(count)
+                outcome = group.get("by", ACCEPTED)["outcome"]
+                series = group["series"]["sum(quantity)"]
+                for at, count in zip(times, series, strict=True):
+                    for stat in stats:
+                        if outcome in OUTCOMES[stat]:
+                            counts[stat, at] += int(count or 0)
         return counts
 
     def points(
@@ -386,15 +537,17 @@ class Crawl:
         return {
             (stat, parse(seconds)): count
             for stat in stats
-            for page in self.crawler.first(
+            for page in self.figures(
                 names, (path, {**window, "stat": stat, "resolution": self.resolution})
             )
             for seconds, count in page
         }
 
+    def figures(self, names: Mapping[str, str], way: Way) -> Iterator[Any]:
+        """The pages of a list of figures; none if the server lacks it."""
+        with contextlib.suppress(AbsentError):
+            yield from self.crawler.first(names, way)
 
-ORGANIZATION = "organizations/{organization}"
-PROJECT = "projects/{organization}/{project}"
 
 #: The older endpoint for each stream, and the stats that it has: that of an
 #: organization lacks `generated`, that of a team has nothing else.
@@ -417,6 +570,30 @@ def is_lacking(response: requests.Response) -> bool:
         # Sentry 9 fails with a 500: it lists the issues of one project at a time.
         return ISSUES.search(response.url) is not None
     return status in {405, 410, 422}
+
+
+def unwrap(body: Any, wrapper: str | None) -> list[Row]:
+    """The rows of a page; a single object is one.
+
+    Raises:
+        LacksError: If the object does not have the list.
+    """
+    if isinstance(body, list):
+        return body
+    if wrapper is None:
+        return [body]
+    if wrapper not in body:
+        raise LacksError(wrapper)
+    rows: list[Row] = body[wrapper]
+    return rows
+
+
+def identity(row: Row, name: str) -> str:
+    """What identifies a row: a field, or a field of a field."""
+    found: Any = row
+    for part in name.split("."):
+        found = (found or {}).get(part)
+    return "" if found is None else str(found)
 
 
 def in_parallel(read: Callable[[dict[str, str]], None], what: list[Any]) -> None:

@@ -27,6 +27,12 @@ NEEDED = {
     "project_event_counts": "project:read",
     "project_issues": "event:read",
     "issue_events": "event:read",
+    "issue_tags": "event:read",
+    "organization_members": "member:read",
+    "organization_releases": "project:read",
+    "team_members": "team:read",
+    "project_environments": "project:read",
+    "project_keys": "project:read",
 }
 
 

@@ -1,6 +1,6 @@
 """The data that a server holds, from CSV files that were taken from its database.
 
-The files are organizations, teams, projects, team_projects, repositories, issues,
+The files are organizations, teams, projects, team_projects, repositories, keys, issues,
 events, users, feedback, and `stats_1d` and `stats_1h` with the event counts that are
 not zero.
 """
@@ -134,6 +134,10 @@ KEYS: Mapping[str, tuple[str, Callable[[Truth, Row], Key]]] = {
     "organization_teams": ("teams", Truth.key),
     "projects": ("projects", Truth.key),
     "team_projects": ("team_projects", Truth.team_project),
+    "project_keys": (
+        "keys",
+        lambda truth, row: (*truth.project(row), row["public_key"]),
+    ),
     "project_issues": (
         "issues",
         lambda truth, row: (truth.project(row)[0], row["issue_id"]),
