@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, ClassVar
 
@@ -23,9 +24,13 @@ from tap_sentry.streams.schema import (
     schema_of,
     text,
 )
+from tap_sentry.sync.results import counted
 
 if TYPE_CHECKING:
+    from singer_sdk import Tap
+
     from tap_sentry.records.bodies import Row
+    from tap_sentry.run import Run
     from tap_sentry.streams.base import Context
     from tap_sentry.windows import Window
 
@@ -102,7 +107,45 @@ class OrganizationReleases(ParentStream):
         return bool(rows) and not any(map(self.is_kept, rows))
 
 
-class ReleaseDeploys(DatedStream):
+class ReleaseList(DatedStream):
+    """A list below each release."""
+
+    parent_stream_type = OrganizationReleases
+    scopes = OrganizationReleases.scopes
+    stops_by_date = False
+
+    def __init__(self, tap: Tap, run: Run) -> None:
+        """Start with nothing left out."""
+        super().__init__(tap, run)
+        #: By organization, the versions of releases whose rows cannot be requested.
+        self._left_out: defaultdict[object, set[str]] = defaultdict(set)
+
+    def visits(self, row: Row, context: Context) -> bool:
+        """Return whether a release has to be read, and can be named in a path.
+
+        Sentry unquotes a path before it looks for the endpoint.
+        """
+        version = str(bodies.decode_value(row["version"]))
+        is_visited = super().visits(row, context)
+        if is_visited and ("/" in version or version in {".", ".."}):
+            self._left_out[context["organization_id"]].add(version)
+            return False
+        return is_visited
+
+    def on_parents_synced(self, context: Context) -> None:
+        """Log what was left out."""
+        if versions := self._left_out.pop(context["organization_id"], None):
+            self.logger.warning(
+                "Sentry finds no release by a version with a slash or of dots: %s "
+                "lacks %s, such as %s",
+                self.name,
+                counted(len(versions), "release"),
+                min(versions),
+            )
+        super().on_parents_synced(context)
+
+
+class ReleaseDeploys(ReleaseList):
     """A deploy of a release.
 
     https://docs.sentry.io/api/releases/list-a-releases-deploys/
@@ -110,11 +153,8 @@ class ReleaseDeploys(DatedStream):
 
     name = "release_deploys"
     path = "/organizations/{organization}/releases/{release}/deploys/"
-    parent_stream_type = OrganizationReleases
     primary_keys = ("organization_id", "release_version", "id")
     replication_key = "dateFinished"
-    scopes = OrganizationReleases.scopes
-    stops_by_date = False
     schema = schema_of(
         ORGANIZATION_ID,
         key("release_version", "The version of the release."),
@@ -134,7 +174,7 @@ class ReleaseDeploys(DatedStream):
         return bool(bodies.decode_value(row.get("deployCount"))) and not is_old
 
 
-class ReleaseCommits(DatedStream):
+class ReleaseCommits(ReleaseList):
     """A commit of a release.
 
     https://docs.sentry.io/api/releases/list-an-organization-releases-commits/
@@ -142,10 +182,7 @@ class ReleaseCommits(DatedStream):
 
     name = "release_commits"
     path = "/organizations/{organization}/releases/{release}/commits/"
-    parent_stream_type = OrganizationReleases
     primary_keys = ("organization_id", "release_version", "repository_id", "id")
-    scopes = OrganizationReleases.scopes
-    stops_by_date = False
     refresh = LATE
     schema = schema_of(
         ORGANIZATION_ID,

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from tests.sentry.answers import refuse
+from tests.sentry.answers import RefusalError, refuse, web_page
 from tests.sentry.data.events import iso
 from tests.sentry.declared import DECLARED, Declared, listed, within
 from tests.sentry.endpoints import DATES, PAGED, endpoint
@@ -155,6 +155,9 @@ def below(
     @endpoint(template, SCOPES, PAGED)
     def answer(sentry: World, call: Call) -> Answer:
         version = unquote(call.parts["version"])
+        if "/" in version:
+            # Sentry unquotes the path before it looks for the endpoint.
+            raise RefusalError(web_page(404, b""))
         for release in releases(sentry, call.organization):
             if release["version"] == version:
                 return listed(sentry, call, rows(sentry, call.organization, release))

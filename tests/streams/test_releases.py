@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import NOW
 from tests.sentry import releases
-from tests.streams import STERNWARTE, let_pass
+from tests.streams import STERNWARTE, let_pass, told
 
 if TYPE_CHECKING:
     from tests.sentry import SentrySimulator
@@ -125,3 +125,36 @@ def test_versions_are_quoted_in_paths(sync, stream):
     versions = {row["release_version"] for row in sync(stream).records(stream)}
 
     assert any(set("@+ #?%") & set(version) for version in versions)
+
+
+@pytest.fixture
+def odd(monkeypatch):
+    """The name of the newest release, which has a slash."""
+    version = "feature/pump"
+    versions = ((version, 0, 1, 2), *releases.VERSIONS)
+    monkeypatch.setattr(releases, "VERSIONS", versions)
+    return version
+
+
+@pytest.mark.parametrize("stream", ["release_deploys", "release_commits"])
+def test_a_release_that_no_path_can_name_is_left_out(stream, odd, sync, sentry, caplog):
+    """Sentry does not find it, which says nothing about the other releases."""
+    output = sync("organization_releases", stream)
+
+    assert output.code == 0
+    assert odd in {row["version"] for row in output.records("organization_releases")}
+    assert set(output.keys(stream)) == {
+        key for key in sentry.truth(stream) if key[1] != odd
+    }
+    assert told(caplog, stream, "1 release", odd)
+    assert not told(caplog, stream, "missing")
+
+
+@pytest.mark.usefixtures("odd")
+def test_a_release_that_no_path_can_name_does_not_keep_the_bookmark_back(sync):
+    """The other releases have been read."""
+    output = sync("release_commits")
+
+    bookmarks = output.state["bookmarks"]["release_commits"]["by_id"]
+    assert all(entry["bookmark"] for entry in bookmarks.values())
+    assert len(bookmarks) == 2
