@@ -16,7 +16,7 @@ from tap_sentry.sync.stream import SingerStream
 from tap_sentry.windows import HOUR
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
     from datetime import timedelta
 
     import requests
@@ -256,11 +256,16 @@ class SentryStream(SingerStream):
         seen = set()
         for page in self.pages(context):
             for row in page.rows:
-                key = bodies.decode_value(row.get(self.id_column))
+                key = self.identity(row)
                 if key not in seen:
                     seen.add(key)
                     yield row
             self.run.checkpoint()
+
+    def identity(self, row: Row) -> Hashable:
+        """Return what no two rows of the list have in common."""
+        found: Hashable = bodies.decode_value(row.get(self.id_column))
+        return found
 
     def get_records(self, context: Context | None) -> Iterable[Row]:
         """Yield the records of a context, if the row of the parent has any."""

@@ -27,6 +27,8 @@ from tap_sentry.streams.schema import (
 from tap_sentry.sync.results import counted
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
     from singer_sdk import Tap
 
     from tap_sentry.records.bodies import Row
@@ -199,11 +201,15 @@ class ReleaseCommits(ReleaseList):
         return bool(bodies.decode_value(row.get("commitCount"))) and not is_old
 
     def normalize(self, sent: Row, row: Row) -> Row:
-        """Add the id of the repository; commits of several may share a hash."""
+        """Add the id of the repository."""
         repository = bodies.object_fields(sent.get("repository"))
         found = bodies.decode_value(repository.get("id"))
         row["repository_id"] = "" if found is None else str(found)
         return row
+
+    def identity(self, row: Row) -> Hashable:
+        """Return repository and hash: commits of several repositories may share one."""
+        return row["repository_id"], super().identity(row)
 
 
 class RepositoryCommits(DatedStream):

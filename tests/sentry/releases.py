@@ -98,7 +98,7 @@ def deploys(_: World, organization: Organization, release: Record) -> list[Recor
 
 
 def commits(_: World, organization: Organization, release: Record) -> list[Record]:
-    """Give the commits of a release, in their order."""
+    """Give the commits of a release in order; the first is of two repositories."""
     return [
         {
             "id": f"{release['id']:0>38}{number:02}",
@@ -110,8 +110,8 @@ def commits(_: World, organization: Organization, release: Record) -> list[Recor
             "author": account(2) if number else None,
             "releases": [{"version": release["version"]}],
         }
-        for repository in organization.repositories[:1]
         for number in range(release["commitCount"])
+        for repository in organization.repositories[: 1 if number else 2]
     ]
 
 

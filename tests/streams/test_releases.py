@@ -158,3 +158,11 @@ def test_a_release_that_no_path_can_name_does_not_keep_the_bookmark_back(sync):
     bookmarks = output.state["bookmarks"]["release_commits"]["by_id"]
     assert all(entry["bookmark"] for entry in bookmarks.values())
     assert len(bookmarks) == 2
+
+
+def test_commits_of_two_repositories_may_have_the_same_hash(sync, sentry):
+    """Such as a repository and its fork: both are records."""
+    keys = sync("release_commits").keys("release_commits")
+
+    assert set(keys) == sentry.truth("release_commits")
+    assert len({(version, commit) for _, version, _, commit in keys}) < len(keys)
