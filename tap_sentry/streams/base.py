@@ -16,7 +16,7 @@ from tap_sentry.sync.stream import SingerStream
 from tap_sentry.windows import HOUR
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import timedelta
 
     import requests
@@ -77,8 +77,9 @@ class SentryStream(SingerStream):
     #: What the start of a window is a multiple of, where Sentry keeps less.
     window_step: timedelta = HOUR
 
-    #: The column that identifies a row within the list.
+    #: The column that identifies a row within the list, and others that it takes.
     id_column: ClassVar[str] = "id"
+    more_id_columns: ClassVar[tuple[str, ...]] = ()
     #: Whether credentials and accounts are removed from undeclared fields.
     is_redacted: ClassVar[bool] = True
     #: Other names under which servers send a column, with the column.
@@ -253,19 +254,14 @@ class SentryStream(SingerStream):
 
     def rows(self, context: Context | None) -> Iterator[Row]:
         """Yield the rows of the list, each once: pages that count rows can overlap."""
-        seen = set()
+        seen, columns = set(), (self.id_column, *self.more_id_columns)
         for page in self.pages(context):
             for row in page.rows:
-                key = self.identity(row)
+                key = tuple(bodies.decode_value(row.get(name)) for name in columns)
                 if key not in seen:
                     seen.add(key)
                     yield row
             self.run.checkpoint()
-
-    def identity(self, row: Row) -> Hashable:
-        """Return what no two rows of the list have in common."""
-        found: Hashable = bodies.decode_value(row.get(self.id_column))
-        return found
 
     def get_records(self, context: Context | None) -> Iterable[Row]:
         """Yield the records of a context, if the row of the parent has any."""

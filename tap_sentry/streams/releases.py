@@ -27,8 +27,6 @@ from tap_sentry.streams.schema import (
 from tap_sentry.sync.results import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
-
     from singer_sdk import Tap
 
     from tap_sentry.records.bodies import Row
@@ -185,6 +183,8 @@ class ReleaseCommits(ReleaseList):
     name = "release_commits"
     path = "/organizations/{organization}/releases/{release}/commits/"
     primary_keys = ("organization_id", "release_version", "repository_id", "id")
+    # Commits of several repositories may share a hash.
+    more_id_columns = ("repository_id",)
     refresh = LATE
     schema = schema_of(
         ORGANIZATION_ID,
@@ -206,10 +206,6 @@ class ReleaseCommits(ReleaseList):
         found = bodies.decode_value(repository.get("id"))
         row["repository_id"] = "" if found is None else str(found)
         return row
-
-    def identity(self, row: Row) -> Hashable:
-        """Return repository and hash: commits of several repositories may share one."""
-        return row["repository_id"], super().identity(row)
 
 
 class RepositoryCommits(DatedStream):
