@@ -1,5 +1,10 @@
 """Dashboards and saved queries, under *Dashboards* and *Discover* of the reference."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from tap_sentry.records import bodies
 from tap_sentry.streams.base import SentryStream
 from tap_sentry.streams.organizations import Organizations
 from tap_sentry.streams.schema import (
@@ -15,6 +20,9 @@ from tap_sentry.streams.schema import (
     text,
     texts,
 )
+
+if TYPE_CHECKING:
+    from tap_sentry.records.bodies import Row
 
 
 class OrganizationDashboards(SentryStream):
@@ -44,6 +52,15 @@ class OrganizationDashboards(SentryStream):
         texts("widgetDisplay", "The kinds of its widgets, such as `line` or `table`."),
         jsons("widgetPreview", "Kind and place of each widget."),
     )
+    # The name on old servers.
+    renamed: ClassVar = {"dateAdded": "dateCreated"}
+
+    def normalize(self, sent: Row, row: Row) -> Row:
+        """Keep the id of the creator, which is all that old servers send."""
+        creator = bodies.decode_value(sent.get("createdBy"))
+        if creator and isinstance(creator, str):
+            row["createdBy"] = {"id": creator}
+        return row
 
 
 class OrganizationSavedQueries(SentryStream):

@@ -55,9 +55,9 @@ def stored(value: Any, column: Mapping[str, Any]) -> Any:
 
 
 def stored_person(value: Any, fields: Mapping[str, Any]) -> Any:
-    """What a column of a user or team holds of one."""
+    """What a column of a user or team holds of one, or of the id of one."""
     if not isinstance(value, dict):
-        return None
+        return {"id": value} if value and isinstance(value, str) else None
     return {name: stored(value[name], fields[name]) for name in fields if name in value}
 
 

@@ -54,6 +54,16 @@ def test_a_named_organization_has_the_columns_of_the_list(sync):
     assert named == listed | also
 
 
+def test_dashboards_of_old_servers_say_when_and_by_whom_they_were_made(sync, sentry):
+    """Old servers name the date otherwise, and send the id of the user alone."""
+    sentry.flavour = FLAVOURS["self-hosted-9"]
+    rows = sync("organization_dashboards").records("organization_dashboards")
+
+    assert rows
+    assert all(row["dateCreated"] for row in rows)
+    assert {row["createdBy"]["id"] for row in rows} == {"1"}
+
+
 def test_old_servers_find_an_organization_by_its_id_too(sync, sentry):
     """Old servers take only slugs in paths, so an id is looked up in the list."""
     sentry.flavour = FLAVOURS["self-hosted-9"]
