@@ -71,7 +71,7 @@ class OrganizationReleases(ParentStream):
     schema = schema_of(
         ORGANIZATION_ID,
         key("version", "The name of the release, unique within the organization."),
-        text("id", "Number of the release; null on GlitchTip."),
+        text("id", "Number of the release; null on old servers and GlitchTip."),
         text("shortVersion", "The version without package and hash."),
         json("versionInfo", "The version in its parts: package, number, build."),
         text("status", "`open` or `archived`."),
