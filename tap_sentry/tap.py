@@ -16,7 +16,7 @@ from singer_sdk.singerlib import Catalog
 from tap_sentry.run import Run
 from tap_sentry.settings import SETTINGS, BadSettings, Settings, resolve
 from tap_sentry.settings.errors import check_token, config_error
-from tap_sentry.settings.unknown import unknown_maps, unknown_settings
+from tap_sentry.settings.unknown import unknown_maps, unknown_settings, unknown_streams
 from tap_sentry.streams import STREAMS
 from tap_sentry.sync.state import load, synced_later
 from tap_sentry.windows import to_text
@@ -75,8 +75,15 @@ class TapSentry(Tap):
             for stream in self.sentry_streams:
                 if self.run.settings.activate_versions and stream.is_read_whole:
                     self.run.versions.start(stream)
+            # The deselected streams of another version's catalog are nobody's concern.
+            foreign = [
+                name
+                for name, entry in self.catalog.items()
+                if name not in self.streams and entry.metadata.resolve_selection()[()]
+            ]
             for line in (
                 *unknown_settings(self.config, self.setting_names()),
+                *unknown_streams(foreign, self.streams),
                 *unknown_maps(self.config.get("stream_maps") or {}, self.streams),
             ):
                 self.logger.warning("%s", line)
@@ -96,18 +103,16 @@ class TapSentry(Tap):
         would report the missing key as a mistake in the stream's map.
         """
         PluginBase.setup_mapper(self)
-        mapper, maps = self.mapper, self.mapper.stream_maps_dict
-        for is_selected in (True, False):
-            mapper.stream_maps_dict = maps if is_selected else {}
-            entries = {
-                name: entry
-                for name, entry in self.catalog.items()
-                if self.streams[name].selected is is_selected
-            }
-            mapper.register_raw_streams_from_catalog(Catalog(entries))
-            if maps and not is_selected:
-                self.logger.debug("stream_maps apply to none of %s", ", ".join(entries))
-        mapper.stream_maps_dict = maps
+        selected = {
+            name: entry
+            for name, entry in self.catalog.items()
+            if name in self.streams and self.streams[name].selected
+        }
+        self.mapper.register_raw_streams_from_catalog(Catalog(selected))
+        maps, self.mapper.stream_maps_dict = self.mapper.stream_maps_dict, {}
+        for name in self.streams.keys() - selected.keys():
+            self.mapper.register_raw_stream_schema(name, {}, ())
+        self.mapper.stream_maps_dict = maps
 
     def _resolve(self) -> Settings:
         """Resolve the settings against the start of the run.

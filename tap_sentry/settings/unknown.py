@@ -40,6 +40,14 @@ def unknown_variables(
             yield _hinted(message, hint)
 
 
+def unknown_streams(unknown: Iterable[str], streams: Iterable[str]) -> Iterator[str]:
+    """Yield a line for each stream of a catalog that is not one of `streams`."""
+    streams = list(streams)
+    for name in unknown:
+        message = f"catalog: there is no stream {name}"
+        yield _hinted(message, suggestion(name, streams))
+
+
 def unknown_maps(
     stream_maps: Mapping[str, Any], streams: Iterable[str]
 ) -> Iterator[str]:

@@ -494,11 +494,13 @@ def test_a_malformed_config_file_is_told(command, sentry, tmp_path, body):
 )
 def test_a_catalog_without_the_keys_is_told(command, sentry, tmp_path, schema):
     """A catalog must have the keys, which identify rows and lead to their children."""
-    catalog = catalog_of("projects", "team_projects")
-    for entry in catalog["streams"]:
-        # No selected stream needs the issues.
-        if entry["tap_stream_id"] in {"organizations", "project_issues"}:
-            entry["schema"] = schema
+    selected = ["projects", "team_projects"]
+    # Their parent, and a stream that none of them needs.
+    deselected = ["organizations", "project_issues"]
+    catalog = catalog_of(*selected, *deselected)
+    for entry in catalog["streams"][len(selected) :]:
+        entry["schema"] = schema
+        entry["metadata"] = [{"breadcrumb": [], "metadata": {"selected": False}}]
     file = tmp_path / "catalog.json"
     file.write_text(json.dumps(catalog), encoding="utf-8")
     exit_code, lines, everything = command(

@@ -94,6 +94,43 @@ def test_the_environment_counts_where_it_is_read(
     assert (line in warnings()) is is_read
 
 
+# Catalogs -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("is_selected", "lines"),
+    [
+        (True, ["catalog: there is no stream project: do you mean projects?"]),
+        (False, []),
+    ],
+)
+def test_a_selected_stream_of_no_tap_is_a_warning(sentry, warnings, is_selected, lines):
+    """The catalog of another version may have streams that this one lacks."""
+    catalog = catalog_of("organizations")
+    [entry] = catalog["streams"]
+    metadata = [{"breadcrumb": [], "metadata": {"selected": is_selected}}]
+    other = {**entry, "tap_stream_id": "project", "stream": "project"}
+    catalog["streams"].append({**other, "metadata": metadata})
+
+    output = run({"auth_token": TOKEN, "api_url": sentry.url}, catalog)
+
+    assert output.code == 0
+    assert output.records("organizations")
+    assert warnings() == lines
+
+
+def test_a_catalog_may_leave_out_the_parents_of_its_streams(sentry):
+    """A catalog that is written by hand may name a child stream alone."""
+    config = {"auth_token": TOKEN, "api_url": sentry.url}
+    output = run(config, catalog_of("project_tags"))
+
+    assert output.code == 0
+    assert output.records("project_tags")
+    assert {m["stream"] for m in output.messages if m["type"] == "SCHEMA"} == {
+        "project_tags"
+    }
+
+
 # Stream maps --------------------------------------------------------------------------
 
 
