@@ -38,23 +38,6 @@ def pytest_xdist_auto_num_workers() -> int:
     return (os.cpu_count() or 1) + 2
 
 
-#: Folders and files whose tests share what takes long to prepare.
-SHARING = (
-    *("warehouse", "test_meltano.py", "test_end_to_end.py"),
-    *("test_completeness.py", "test_recorded.py"),
-)
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run tests that share a long preparation in one worker each, first of all."""
-    for item in items:
-        for name in SHARING:
-            if name in item.path.parts:
-                item.add_marker(pytest.mark.xdist_group(name))
-    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
-
-
 @dataclass
 class Output:
     """The messages and the exit code of a run of the tap."""
@@ -88,21 +71,22 @@ class Output:
 
 
 @functools.cache
-def _catalog() -> bytes:
-    """The catalog of the tap, as JSON."""
+def _entries() -> dict[str, bytes]:
+    """The selected catalog entries of the streams by their names, as JSON."""
     config = {"auth_token": TOKEN}
     tap = TapSentry(config=config, validate_config=False, setup_mapper=False)
-    return msgspec.json.encode(tap.catalog_dict)
+    for stream in tap.streams.values():
+        stream.selected = True
+    return {
+        entry["stream"]: msgspec.json.encode(entry)
+        for entry in tap.catalog_dict["streams"]
+    }
 
 
 def catalog_of(*streams: str) -> dict[str, Any]:
-    """The catalog with only these streams selected, or all if none is named."""
-    catalog: dict[str, Any] = msgspec.json.decode(_catalog())
-    for entry in catalog["streams"]:
-        for item in entry["metadata"]:
-            if not item["breadcrumb"]:
-                item["metadata"]["selected"] = entry["stream"] in streams or not streams
-    return catalog
+    """A catalog of only these streams, all selected, or of all if none is named."""
+    entries = _entries()
+    return {"streams": [msgspec.json.decode(entries[s]) for s in streams or entries]}
 
 
 def run(
@@ -210,8 +194,12 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _own_signals() -> Iterator[None]:
-    """Restore signals: a run leaves them ignored, which later processes inherit."""
+def _many_runs_in_a_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Undo what is meant for a process that ends with its run.
+
+    Frozen garbage would never be freed, and processes inherit signals that are ignored.
+    """
+    monkeypatch.setattr("gc.freeze", lambda: None)
     handlers = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
     yield
     for number, handler in handlers.items():

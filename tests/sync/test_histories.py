@@ -360,8 +360,7 @@ class Story:
             # No STATE line depends on how fast this machine is.
             patch.setattr("tap_sentry.sync.writer.STATE_SECONDS", math.inf)
             patch.setattr(sys, "stdout", stdout)
-            # Both are meant for a process that ends with the run.
-            patch.setattr("gc.freeze", lambda: None)
+            # It is meant for a process that ends with the run.
             patch.setattr("signal.signal", lambda *_: None)
             tap = TapSentry(
                 config=config, catalog=catalog, state=copy.deepcopy(self.state)

@@ -65,12 +65,11 @@ class Clock:
 
 
 @pytest.fixture(autouse=True)
-def _many_runs_in_a_process(monkeypatch):
-    """Disable what is meant for a process that ends with its run.
+def _quiet(monkeypatch):
+    """Leave signals alone, and log warnings only.
 
     Capturing the log lines of hundreds of contexts would take longer than the runs.
     """
-    monkeypatch.setattr("gc.freeze", lambda: None)
     monkeypatch.setattr("signal.signal", lambda *_: None)
     logging.disable(logging.INFO)
     yield
