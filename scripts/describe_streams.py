@@ -90,8 +90,8 @@ REQUESTS = {
         "pages, because issues move while it is read"
     ),
     "issue_comments": (
-        "none if `issue_activities` is selected, whose requests bring them; else as "
-        "many as that"
+        "as many as `issue_activities`; none beside it, but for issues with more than "
+        "a hundred activities"
     ),
     "organization_event_counts": (
         "1 per organization and 999 intervals; to the older endpoint 1 for each "

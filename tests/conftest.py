@@ -231,3 +231,13 @@ def sync(sentry: SentrySimulator) -> Callable[..., Output]:
         return run(config, catalog_of(*streams), state)
 
     return sync
+
+
+@pytest.fixture
+def warnings(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
+    """A function that returns the warnings logged so far."""
+    return lambda: [
+        record.getMessage()
+        for record in caplog.records
+        if record.levelno == logging.WARNING
+    ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING
 
+from tap_sentry.records.dates import instant_of
 from tap_sentry.streams.issues import ProjectIssues
 from tap_sentry.streams.windowed import WindowedStream
 from tap_sentry.sync.state import Scan
@@ -12,6 +13,7 @@ from tap_sentry.windows import BEGINNING, Window
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
+    from datetime import datetime
 
     from singer_sdk import Tap
 
@@ -101,16 +103,28 @@ class IssueList(IssueChild):
     def read(
         self, context: Context, scan: Scan
     ) -> Iterator[tuple[list[Row], Scan | None]]:
-        """Yield the rows of an issue page by page."""
-        del scan
-        for rows in self.issue_pages(context):
-            for row in rows:
+        """Yield the new rows of an issue page by page."""
+        for page in self.pages(context):
+            for row in page.rows:
                 row["issue_id"] = context["issue_id"]
-            yield rows, None
+            yield self.new_rows(page.rows, context, scan.window.end), None
 
-    def issue_pages(self, context: Context) -> Iterator[list[Row]]:
-        """Yield the rows of an issue page by page."""
-        return (page.rows for page in self.pages(context))
+    def new_rows(self, rows: list[Row], context: Context, end: datetime) -> list[Row]:
+        """Return the rows since all issues were last visited, if rows have dates."""
+        if not self.replication_key:
+            return rows
+        start = self.run.settings.start or BEGINNING
+        organization = str(context["organization_id"])
+        last = self.run.bookmarks.refreshed(self.name, organization)
+        if last is not None and self.saves_state:
+            start = max(start, last - self.run.settings.lookback)
+        window = Window(start, end)
+        dates = [instant_of(row, self.replication_key) for row in rows]
+        return [
+            row
+            for row, date in zip(rows, dates, strict=True)
+            if date is None or date in window
+        ]
 
     def prefetch_scan(
         self, context: Context, scan: Scan, place: Place | None = None

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from tap_sentry.api import errors
 from tap_sentry.records import bodies
-from tap_sentry.records.dates import instant_of
 from tap_sentry.streams.issue_children import IssueList
 from tap_sentry.streams.schema import (
     ORGANIZATION_ID,
@@ -23,10 +22,10 @@ from tap_sentry.streams.schema import (
     schema_of,
     text,
 )
-from tap_sentry.windows import BEGINNING, Window
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from datetime import datetime
 
     from singer_sdk import Tap
 
@@ -34,6 +33,9 @@ if TYPE_CHECKING:
     from tap_sentry.run import Run
     from tap_sentry.streams.base import Context
     from tap_sentry.sync.state import Scan
+
+#: The most activities of an issue that Sentry sends, newest first.
+MOST_ACTIVITIES = 100
 
 ISSUE_KEY = key("issue_id", "Id of the issue.")
 ACTIVITY_COLUMNS = (
@@ -98,31 +100,30 @@ class IssueActivities(IssueList):
         self.kept.clear()
         return super().records(context)
 
-    def read(
-        self, context: Context, scan: Scan
-    ) -> Iterator[tuple[list[Row], Scan | None]]:
-        """Yield the activities since all issues were last visited."""
-        settings = self.run.settings
-        organization = str(context["organization_id"])
-        last = self.run.bookmarks.refreshed(self.name, organization)
-        start = settings.start or BEGINNING
-        if last is not None and self.saves_state:
-            start = max(start, last - settings.lookback)
-        window = Window(start, scan.window.end)
-        for page, reached in super().read(context, scan):
-            if self.is_kept and type(self) is IssueActivities:
-                self.kept[context["issue_id"]] = page
-            dates = ((row, instant_of(row, "dateCreated")) for row in page)
-            yield [row for row, at in dates if at is None or at in window], reached
+    def new_rows(self, rows: list[Row], context: Context, end: datetime) -> list[Row]:
+        """Return the activities since all issues were last visited."""
+        new = super().new_rows(rows, context, end)
+        if len(rows) < MOST_ACTIVITIES:
+            if self.is_kept:
+                self.kept[context["issue_id"]] = rows
+        elif len(new) == len(rows):
+            self.run.results.add_cut(self.name)
+        return new
 
 
-class IssueComments(IssueActivities):
+class IssueComments(IssueList):
     """A comment on an issue.
 
     https://docs.sentry.io/api/events/retrieve-an-issue/
     """
 
     name = "issue_comments"
+    path = "/organizations/{organization}/issues/{issue}/notes/"
+    # Old servers have this name of the list too, and GlitchTip has no other.
+    fallback_path = "/issues/{issue}/comments/"
+    primary_keys = ("organization_id", "issue_id", "id")
+    replication_key = "dateCreated"
+    is_paged = True
     schema = schema_of(
         ORGANIZATION_ID,
         *ACTIVITY_COLUMNS,
@@ -140,25 +141,25 @@ class IssueComments(IssueActivities):
         """Whether the activities are not read for another stream anyway."""
         return not self.sibling(IssueActivities).is_kept
 
-    def issue_pages(self, context: Context) -> Iterator[list[Row]]:
-        """Yield the activities of an issue, which are requested once."""
-        kept = self.sibling(IssueActivities).kept.pop(context["issue_id"], None)
-        return super().issue_pages(context) if kept is None else iter([kept])
+    def read(
+        self, context: Context, scan: Scan
+    ) -> Iterator[tuple[list[Row], Scan | None]]:
+        """Yield the new comments on an issue; all activities have them too."""
+        rows = self.sibling(IssueActivities).kept.pop(context["issue_id"], None)
+        if rows is None:
+            yield from super().read(context, scan)
+        else:
+            notes = [row for row in rows if bodies.decode_value(row["type"]) == "note"]
+            yield self.new_rows(notes, context, scan.window.end), None
 
     def records_of(self, row: Row, context: Context) -> Iterable[Row]:
-        """Yield the comment, if the activity is one."""
+        """Yield a comment without what all comments have in common."""
         del context
-        if bodies.decode_value(row.get("type")) == "note":
-            data = bodies.object_fields(row.get("data"))
-            mentions = data.get("mentions")
-            yield {
-                **{name: row.get(name) for name in ("issue_id", "id", "dateCreated")},
-                "user": row.get("user"),
-                "text": bodies.decode_value(data.get("text")),
-                "mentions": None
-                if mentions is None
-                else bodies.array_objects(mentions),
-            }
+        data = bodies.object_fields(row.pop("data", None))
+        mentions = data.get("mentions")
+        row["text"] = bodies.decode_value(data.get("text"))
+        row["mentions"] = None if mentions is None else bodies.array_objects(mentions)
+        yield row
 
 
 class IssueTags(IssueList):

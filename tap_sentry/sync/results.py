@@ -40,6 +40,7 @@ class Results:
         self._outside: Counter[str] = Counter()
         self._without_id: Counter[str] = Counter()
         self._missed: Counter[str] = Counter()
+        self._cut: Counter[str] = Counter()
 
     def add_read(self, stream: str) -> None:
         """Count a part of a stream that was read completely."""
@@ -71,6 +72,10 @@ class Results:
         """Count records that the server left out where it repeated others."""
         self._missed[stream] += number
 
+    def add_cut(self, stream: str) -> None:
+        """Count an issue of which the server may have more than the newest rows."""
+        self._cut[stream] += 1
+
     def add_outside(self, stream: str) -> None:
         """Count a record dated outside the requested window."""
         self._outside[stream] += 1
@@ -81,7 +86,7 @@ class Results:
 
     def is_whole(self, stream: str) -> bool:
         """Return whether no part and no record of a stream was left out."""
-        left_out = (self.skips, self._without_id, self._missed)
+        left_out = (self.skips, self._without_id, self._missed, self._cut)
         lacking = (self._missing, self._replaced, self._unexpected)
         return not any(counts[stream] for counts in left_out) and not any(
             stream in streams for streams in lacking
@@ -130,6 +135,12 @@ class Results:
                     stream,
                     counted(number, "record"),
                 )
+        for stream, number in sorted(self._cut.items()):
+            logger.warning(
+                "%s: older records of %s may be missing: Sentry sends the newest only",
+                stream,
+                counted(number, "issue"),
+            )
         self._log_skipped(logger)
 
     def _log_skipped(self, logger: logging.Logger) -> None:

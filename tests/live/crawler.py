@@ -427,7 +427,7 @@ class Crawl:
                 self.places(stream, names, self.listed(stream, key, names))
 
     def listed(self, stream: str, key: Key, names: Mapping[str, str]) -> list[Row]:
-        """Read the rows of a list that belong to the stream."""
+        """Read the rows of a list."""
         listing = LISTS[stream]
         params = {**listing.params, **(self.window if listing.takes_window else {})}
         ways = [
@@ -438,8 +438,6 @@ class Crawl:
         ]
         found = []
         for row in self.rows(stream, names, *ways):
-            if any(row.get(name) != value for name, value in listing.only.items()):
-                continue
             own = (*key, *(identity(row, name) for name in listing.ids))
             if self.is_dated(row, listing):
                 self.keys[stream].add(own)

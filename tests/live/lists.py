@@ -49,8 +49,6 @@ class Listing:
     #: Whether rows outside the window may be read as well, because such a list is read
     #: in full or not at all.
     is_loose: bool = False
-    #: The fields, with their values, of the rows that belong to the stream.
-    only: Mapping[str, Any] = field(default_factory=dict)
 
 
 ORGANIZATION = "organizations/{organization}"
@@ -156,13 +154,7 @@ LISTS: Mapping[str, Listing] = {
     "issue_activities": Listing(
         "issue", ("activities/", ""), wrapper="activity", dates=CREATED
     ),
-    "issue_comments": Listing(
-        "issue",
-        ("activities/", ""),
-        wrapper="activity",
-        dates=CREATED,
-        only={"type": "note"},
-    ),
+    "issue_comments": Listing("issue", ("notes/", "comments/"), dates=CREATED),
     "issue_tags": Listing("issue", ("tags/",), ids=("key",)),
     # Without this parameter Sentry sends whole events.
     "issue_hashes": Listing("issue", ("hashes/",), params={"full": ""}),

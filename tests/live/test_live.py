@@ -126,7 +126,7 @@ def test_the_keys_of_a_stream_are_those_that_the_server_lists(
     reason = "left out" if stream in server.without else NOT_COMPARED.get(stream)
     if reason:
         table.others[stream] = reason
-        pytest.skip(reason)
+        return
     found = run.keys_of(stream)
     if stream in crawl.unread and not found and not crawl.keys[stream]:
         table.others[stream] = "the server lacks it"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from tests.sentry.answers import reply
+from tests.sentry.answers import reply, written
 from tests.sentry.data.events import iso
 from tests.sentry.declared import DECLARED, Declared, listed
 from tests.sentry.endpoints import PAGED, endpoint
+from tests.sentry.lists import values
 from tests.sentry.people import account
+from tests.sentry.times import parse_date
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,29 +25,31 @@ if TYPE_CHECKING:
 
 
 def activities(issue: Issue) -> list[Record]:
-    """Return a comment, the changes of an issue's status and its first event."""
-    rows: list[Record] = [
-        {
-            "id": f"{issue.id}2",
-            "type": "note",
-            "user": account(1),
-            "data": {"text": "look at this é", "mentions": []},
-            "dateCreated": iso(issue.latest),
-        }
-    ]
+    """Return the newest activities of an issue: as many as Sentry sends."""
+    rows = comments(issue)
     if issue.status == "resolved":
         resolved = {"id": f"{issue.id}1", "type": "set_resolved", "user": account(2)}
         rows.append(resolved | {"data": {}, "dateCreated": iso(issue.latest)})
     for number, (kind, at) in enumerate(issue.history, 3):
         done: Record = {"id": f"{issue.id}{number}", "type": kind, "user": None}
         rows.append(done | {"data": {}, "dateCreated": iso(at)})
+    rows.sort(key=lambda row: str(row["dateCreated"]), reverse=True)
     seen: Record = {"id": "0", "type": "first_seen", "user": None, "data": {}}
-    return [*rows, seen | {"dateCreated": iso(issue.first_seen)}]
+    return [*rows, seen | {"dateCreated": iso(issue.first_seen)}][:100]
 
 
 def comments(issue: Issue) -> list[Record]:
-    """Return the comments on an issue."""
-    return [row for row in activities(issue) if row["type"] == "note"]
+    """Return the comments on an issue, newest first."""
+    return [
+        {
+            "id": f"{issue.id}2{number or ''}",
+            "type": "note",
+            "user": account(1),
+            "data": {"text": "look at this é", "mentions": []},
+            "dateCreated": iso(issue.latest - timedelta(minutes=number)),
+        }
+        for number in range(issue.comments)
+    ]
 
 
 def tags(issue: Issue) -> list[Record]:
@@ -88,6 +93,21 @@ def links(issue: Issue) -> list[Record]:
 @endpoint("organizations/{org}/issues/{issue}/activities/", "event:read")
 def issue_activities(_: World, call: Call) -> Answer:
     return reply({"activity": activities(call.issue)})
+
+
+@endpoint("organizations/{org}/issues/{issue}/notes/", "event:read", PAGED)
+@endpoint("organizations/{org}/issues/{issue}/comments/", "event:read", PAGED)
+@endpoint("issues/{issue}/notes/", "event:read", PAGED)
+@endpoint("issues/{issue}/comments/", "event:read", PAGED)
+def issue_comments(sentry: World, call: Call) -> Answer:
+    rows = comments(call.issue)
+    if sentry.flavour.glitchtip:
+        user = {name: account(1)[name] for name in ("id", "email")}
+        text = {"text": "look at this é"}
+        rows = [
+            row | {"id": int(row["id"]), "user": user, "data": text} for row in rows
+        ]
+    return values(sentry, call, rows, written, lambda r: parse_date(r["dateCreated"]))
 
 
 def last_seen(sentry: World, issue: Issue) -> datetime | None:
@@ -147,4 +167,8 @@ below("issue_hashes", "hashes", hashes, parameters=f"{PAGED} full")
 below("issue_links", "external-issues", links)
 WITH_ACTIVITIES = ("organizations/{org}/issues/{issue}/activities/", "issues/{issue}/")
 of_issues("issue_activities", WITH_ACTIVITIES, activities, "id", "dateCreated")
-of_issues("issue_comments", WITH_ACTIVITIES, comments, "id", "dateCreated")
+WITH_COMMENTS = (
+    "organizations/{org}/issues/{issue}/notes/",
+    "issues/{issue}/comments/",
+)
+of_issues("issue_comments", WITH_COMMENTS, comments, "id", "dateCreated")

@@ -521,7 +521,7 @@ LACKING = {
         "project_service_hooks release_health"
     ),
     "glitchtip": (
-        "issue_activities issue_comments issue_links monitor_checkins "
+        "issue_activities issue_links monitor_checkins "
         "organization_app_installations organization_audit_logs "
         "organization_code_mappings organization_dashboards organization_detectors "
         "organization_incidents organization_integrations "

@@ -56,7 +56,7 @@ STREAMS = {
 }
 #: What GlitchTip lacks though it has the endpoint: it counts neither by category nor by
 #: project, and sends issues without activities.
-LACKING_IN_GLITCHTIP = {"organization_usage", "issue_activities", "issue_comments"}
+LACKING_IN_GLITCHTIP = {"organization_usage", "issue_activities"}
 #: Figures by day.
 FIGURES = {"organization_usage": usage_rows, "release_health": health_rows}
 #: The streams that are read in full, without dates.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import sys
 
 import pytest
@@ -15,17 +14,6 @@ from tap_sentry.tap import TapSentry
 from tests.conftest import catalog_of, run
 from tests.sentry import TOKEN
 from tests.streams import STERNWARTE
-
-
-@pytest.fixture
-def warnings(caplog):
-    """A function that returns the warnings logged so far."""
-    return lambda: [
-        record.getMessage()
-        for record in caplog.records
-        if record.levelno == logging.WARNING
-    ]
-
 
 # Settings -----------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from tests.streams import STERNWARTE, let_pass
 
 LISTS = ("issue_tags", "issue_hashes", "issue_links")
 OF_ISSUES = (
-    r"organizations/[^/]+/issues/(\d+)/(activities|tags|hashes|external-issues)/"
+    r"organizations/[^/]+/issues/(\d+)/(activities|notes|tags|hashes|external-issues)/"
 )
 
 
@@ -26,11 +26,19 @@ def visited(sentry, name):
     )
 
 
+def commented(sentry, number):
+    """Return an issue with many comments."""
+    issue = sentry.project("telescope").issues[0]
+    issue.comments = number
+    return issue
+
+
 def test_comments_cost_nothing_beside_activities(sync, sentry):
     """Activities and comments come from the same requests, one for each issue."""
     output = sync("issue_activities", "issue_comments", organizations=[STERNWARTE])
 
     assert set(visited(sentry, "activities").values()) == {1}
+    assert not visited(sentry, "notes")
     notes = [row for row in output.records("issue_activities") if row["type"] == "note"]
     comments = output.records("issue_comments")
     assert [row["id"] for row in comments] == [row["id"] for row in notes]
@@ -42,6 +50,61 @@ def test_comments_are_read_alone(sync, sentry):
     output = sync("issue_comments")
 
     assert set(output.keys("issue_comments")) == sentry.truth("issue_comments")
+
+
+@pytest.mark.parametrize("others", [(), ("issue_activities",)])
+def test_all_comments_of_an_issue_are_read(sync, sentry, others):
+    """The list of comments has pages, which the activities of an issue have not."""
+    issue = commented(sentry, 250)
+    output = sync("issue_comments", *others, projects=["telescope"])
+    rows = [r for r in output.records("issue_comments") if r["issue_id"] == issue.id]
+
+    assert len({row["id"] for row in rows}) == len(rows) == 250
+    assert set(visited(sentry, "notes")) >= {issue.id}
+    assert bool(others) is (len(visited(sentry, "notes")) == 1)
+
+
+@pytest.mark.parametrize(("number", "is_cut"), [(98, False), (99, True)])
+def test_activities_that_sentry_leaves_out_are_told(
+    sync, sentry, warnings, number, is_cut
+):
+    """Sentry sends the newest hundred activities of an issue."""
+    commented(sentry, number).history.clear()
+    output = sync("issue_activities", projects=["telescope"])
+    line = (
+        "issue_activities: older records of 1 issue may be missing: "
+        "Sentry sends the newest only"
+    )
+
+    assert output.code == 0
+    assert warnings() == ([line] if is_cut else [])
+
+
+def test_activities_before_the_window_are_not_told(sync, sentry, warnings):
+    """If an activity was older than the window, none within it was left out."""
+    issue = commented(sentry, 5000)
+    sentry.add_event("telescope", issue, NOW - timedelta(minutes=10))
+    output = sync("issue_activities", projects=["telescope"], start_date="1h")
+
+    assert output.records("issue_activities")
+    assert warnings() == []
+
+
+@pytest.mark.parametrize("stream", ["issue_activities", "issue_comments"])
+def test_what_was_read_is_not_read_again(sync, sentry, monkeypatch, stream):
+    """A later visit adds what is new since all issues were last visited."""
+    issue = commented(sentry, 3)
+    first = sync(stream, projects=["telescope"])
+    sentry.add_event("telescope", issue, NOW + timedelta(hours=20))
+    let_pass(sentry, monkeypatch, hours=25)
+    second = sync(stream, projects=["telescope"], state=first.state)
+
+    assert len([r for r in first.records(stream) if r["issue_id"] == issue.id]) >= 3
+    assert {row["id"] for row in second.records(stream)} == {
+        f"{issue.id}2",
+        f"{issue.id}21",
+        f"{issue.id}22",
+    }
 
 
 @pytest.mark.parametrize("stream", LISTS)
@@ -93,7 +156,7 @@ def test_an_issue_that_fails_is_visited_again(sync, sentry, monkeypatch):
 @pytest.mark.parametrize("stream", [*LISTS, "issue_activities", "issue_comments"])
 def test_chosen_issues_are_visited_alone(sync, sentry, stream):
     """With `issue_ids` only the details of these issues are read."""
-    issue = sentry.project("telescope").issues[0]
+    issue = commented(sentry, 1)
     output = sync(stream, issue_ids=[issue.id])
 
     assert {row["issue_id"] for row in output.records(stream)} == {issue.id}

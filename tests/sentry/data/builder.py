@@ -138,6 +138,7 @@ class Builder:
             project=project,
             title=title,
             metadata={"type": kind, "value": value, "filename": "app/views.py"},
+            comments=len(project.issues) % 3,
             **columns,
         )
         project.issues.append(issue)

@@ -49,6 +49,8 @@ class Issue:
     assigned_to: Record | None = None
     #: Earlier changes of its status, newest first: the kind of activity and the date.
     history: list[tuple[str, datetime]] = field(default_factory=list)
+    #: How many comments it has.
+    comments: int = 1
     events: Timeline = field(default_factory=Timeline)
     #: The number of events that the server counted but did not keep.
     sampled: int = 0
@@ -112,6 +114,7 @@ class Issue:
             "issueType": self.type,
             "issueCategory": self.category,
             "metadata": self.metadata or {"title": self.title},
+            # Sentry counts them apart, and can be wrong.
             "numComments": 0,
             "assignedTo": self.assigned_to,
             "isBookmarked": False,
