@@ -137,8 +137,9 @@ SKIPPABLE_ERRORS = (
 def detail(response: requests.Response) -> str:
     """Return Sentry's description of an error.
 
-    `detail` is a text, a list of texts or an object with a message. Some responses have
-    `error`, `message` or a list of texts for each invalid field instead.
+    `detail` is a text, an object with a message or a list: of texts or, on GlitchTip, of
+    objects. Some responses have `error`, `message` or a list of texts for each invalid
+    field instead.
     """
     body = json_object(response)
     for key in ("detail", "error", "message"):
@@ -146,7 +147,7 @@ def detail(response: requests.Response) -> str:
         if isinstance(found, dict):
             found = found.get("message") or found
         if isinstance(found, list):
-            found = " ".join(map(str, found))
+            found = " ".join(map(_message, found))
         if found:
             text = str(found)
             break
@@ -155,6 +156,11 @@ def detail(response: requests.Response) -> str:
     if body.get("errorId"):
         text += f" (errorId {body['errorId']})"
     return without_token(text, response.request)[:500]
+
+
+def _message(item: object) -> str:
+    """Return the message of an item of `detail`."""
+    return str(item.get("msg", item) if isinstance(item, dict) else item)
 
 
 def is_json(response: requests.Response) -> bool:

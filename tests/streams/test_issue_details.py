@@ -11,6 +11,7 @@ import pytest
 from tests.conftest import NOW
 from tests.streams import STERNWARTE, let_pass
 
+ACTIVITIES, COMMENTS = "issue_activities", "issue_comments"
 LISTS = ("issue_tags", "issue_hashes", "issue_links")
 OF_ISSUES = (
     r"organizations/[^/]+/issues/(\d+)/(activities|notes|tags|hashes|external-issues)/"
@@ -90,21 +91,25 @@ def test_activities_before_the_window_are_not_told(sync, sentry, warnings):
     assert warnings() == []
 
 
-@pytest.mark.parametrize("stream", ["issue_activities", "issue_comments"])
-def test_what_was_read_is_not_read_again(sync, sentry, monkeypatch, stream):
+@pytest.mark.parametrize(
+    "streams", [(ACTIVITIES,), (COMMENTS,), (ACTIVITIES, COMMENTS)], ids=" ".join
+)
+def test_what_was_read_is_not_read_again(sync, sentry, monkeypatch, streams):
     """A later visit adds what is new since all issues were last visited."""
     issue = commented(sentry, 3)
-    first = sync(stream, projects=["telescope"])
+    first = sync(*streams, projects=["telescope"])
     sentry.add_event("telescope", issue, NOW + timedelta(hours=20))
     let_pass(sentry, monkeypatch, hours=25)
-    second = sync(stream, projects=["telescope"], state=first.state)
+    second = sync(*streams, projects=["telescope"], state=first.state)
 
-    assert len([r for r in first.records(stream) if r["issue_id"] == issue.id]) >= 3
-    assert {row["id"] for row in second.records(stream)} == {
-        f"{issue.id}2",
-        f"{issue.id}21",
-        f"{issue.id}22",
-    }
+    for stream in streams:
+        rows = first.records(stream)
+        assert len([row for row in rows if row["issue_id"] == issue.id]) >= 3
+        assert {row["id"] for row in second.records(stream)} == {
+            f"{issue.id}2",
+            f"{issue.id}21",
+            f"{issue.id}22",
+        }
 
 
 @pytest.mark.parametrize("stream", LISTS)
@@ -153,7 +158,7 @@ def test_an_issue_that_fails_is_visited_again(sync, sentry, monkeypatch):
     assert issue.id in {row["issue_id"] for row in second.records("issue_tags")}
 
 
-@pytest.mark.parametrize("stream", [*LISTS, "issue_activities", "issue_comments"])
+@pytest.mark.parametrize("stream", [*LISTS, ACTIVITIES, COMMENTS])
 def test_chosen_issues_are_visited_alone(sync, sentry, stream):
     """With `issue_ids` only the details of these issues are read."""
     issue = commented(sentry, 1)

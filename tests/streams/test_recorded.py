@@ -22,6 +22,7 @@ import responses
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped] # no types
 from requests.structures import CaseInsensitiveDict
 
+from tap_sentry.api.errors import detail
 from tap_sentry.api.rate_limits import read as read_limits
 from tap_sentry.sync.paginator import SentryPaginator
 from tap_sentry.tap import TapSentry
@@ -970,6 +971,23 @@ def test_the_simulator_refuses_what_sentry_refuses(query, name):
 
     assert answer.status == recorded.status
     assert json.loads(answer.body) == json.loads(recorded.body)
+
+
+@pytest.mark.parametrize(
+    ("server", "name", "text"),
+    [
+        (SENTRY, "releases_bad_cursor", "Invalid cursor parameter."),
+        (GLITCHTIP, "bad_cursor", "Value error, Invalid cursor."),
+    ],
+)
+def test_an_error_is_told_in_the_words_of_the_server(server, name, text):
+    """Sentry's `detail` is a text, GlitchTip's a list of objects."""
+    recorded = recording(server, name)
+    with responses.RequestsMock() as mock:
+        mock.get(URL, status=recorded.status, body=recorded.body)
+        response = requests.get(URL, timeout=1)
+
+    assert detail(response) == text
 
 
 def bodies(server: str) -> list[Any]:
