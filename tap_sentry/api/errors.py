@@ -137,9 +137,9 @@ SKIPPABLE_ERRORS = (
 def detail(response: requests.Response) -> str:
     """Return Sentry's description of an error.
 
-    `detail` is a text, an object with a message or a list: of texts or, on GlitchTip, of
-    objects. Some responses have `error`, `message` or a list of texts for each invalid
-    field instead.
+    `detail` is a text, an object with a message, or a list: of texts or, on GlitchTip,
+    of objects. Some responses have `error`, `message` or a list of texts for each
+    invalid field instead.
     """
     body = json_object(response)
     for key in ("detail", "error", "message"):
