@@ -149,12 +149,13 @@ class IssueComments(IssueList):
         if rows is None:
             yield from super().read(context, scan)
         else:
-            notes = [row for row in rows if bodies.decode_value(row["type"]) == "note"]
+            notes = [row for row in rows if bodies.decode_value(row.get("type")) == "note"]
             yield self.new_rows(notes, context, scan.window.end), None
 
     def records_of(self, row: Row, context: Context) -> Iterable[Row]:
         """Yield a comment without what all comments have in common."""
         del context
+        row.pop("type", None)
         data = bodies.object_fields(row.pop("data", None))
         mentions = data.get("mentions")
         row["text"] = bodies.decode_value(data.get("text"))

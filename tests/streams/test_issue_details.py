@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 
+from tap_sentry.streams.issue_details import IssueComments
 from tests.conftest import NOW
 from tests.streams import STERNWARTE, let_pass
 
@@ -44,12 +45,17 @@ def test_comments_cost_nothing_beside_activities(sync, sentry):
     comments = output.records("issue_comments")
     assert [row["id"] for row in comments] == [row["id"] for row in notes]
     assert all(row["text"] == "look at this é" for row in comments)
+    assert all(
+        row.keys() <= IssueComments.schema["properties"].keys() for row in comments
+    )
 
 
 def test_comments_are_read_alone(sync, sentry):
     """Without the activities, comments send requests of their own."""
     output = sync("issue_comments")
+    columns = IssueComments.schema["properties"].keys()
 
+    assert all(row.keys() <= columns for row in output.records("issue_comments"))
     assert set(output.keys("issue_comments")) == sentry.truth("issue_comments")
 
 
