@@ -149,7 +149,10 @@ class IssueComments(IssueList):
         if rows is None:
             yield from super().read(context, scan)
         else:
-            notes = [row for row in rows if bodies.decode_value(row.get("type")) == "note"]
+            kinds = (bodies.decode_value(row.get("type")) for row in rows)
+            notes = [
+                row for row, kind in zip(rows, kinds, strict=True) if kind == "note"
+            ]
             yield self.new_rows(notes, context, scan.window.end), None
 
     def records_of(self, row: Row, context: Context) -> Iterable[Row]:
