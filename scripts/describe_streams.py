@@ -18,8 +18,8 @@ from scripts.draw_tables import references
 from tap_sentry.records.columns import type_name
 from tap_sentry.streams import STREAMS
 from tap_sentry.streams.counts import EventCounts
-from tap_sentry.streams.daily import MANY_FIGURES, DailyStream
 from tap_sentry.streams.dated import DatedStream
+from tap_sentry.streams.intervals import IntervalStream
 from tap_sentry.streams.issue_children import IssueChild, IssueList
 from tap_sentry.streams.windowed import WindowedStream
 
@@ -202,10 +202,10 @@ def visited(stream: Any) -> str:
         return "issue with new events, and per issue once per `issue_refresh`"
     if issubclass(stream, IssueChild):
         return "issue with new events"
-    if issubclass(stream, DailyStream):
+    if issubclass(stream, IntervalStream):
         return (
-            f"organization and day; more for a day of {MANY_FIGURES:,} figures, whose "
-            "projects are read in parts"
+            "organization and day; more for a day of "
+            f"{stream.many_rows:,} figures, whose projects are read in parts"
         )
     if issubclass(stream, DatedStream) and (
         stream.may_have_rows is not DatedStream.may_have_rows
@@ -277,7 +277,7 @@ def replication(stream: Any) -> str:
         parts.append(REPLICATION[stream.name])
     if issubclass(stream, IssueList):
         parts.append("issues with new events, and all once per `issue_refresh`")
-    if issubclass(stream, DailyStream):
+    if issubclass(stream, IntervalStream):
         parts.append("the newest two days are read again")
     elif issubclass(stream, EventCounts):
         parts.append("the newest two intervals are read again")

@@ -16,8 +16,12 @@ from singer_sdk.singerlib import Catalog
 from tap_sentry.run import Run
 from tap_sentry.settings import SETTINGS, BadSettings, Settings, resolve
 from tap_sentry.settings.errors import check_token, config_error
+from tap_sentry.settings.explore import parse_queries
 from tap_sentry.settings.unknown import unknown_maps, unknown_settings, unknown_streams
 from tap_sentry.streams import STREAMS
+from tap_sentry.streams.explore import ExploreFigures
+from tap_sentry.streams.explore_rows import ExploreRows
+from tap_sentry.streams.organizations import Organizations
 from tap_sentry.sync.state import load, synced_later
 from tap_sentry.windows import to_text
 
@@ -144,13 +148,22 @@ class TapSentry(Tap):
             made[kind] = kind(self, self.run)
             if kind.parent_stream_type:
                 made[kind].parent = made[kind.parent_stream_type]
-        return list(made.values())
+        tables = [
+            (ExploreFigures if query.interval else ExploreRows)(self, self.run, query)
+            for query in parse_queries(self.config.get("explore"))[0]
+        ]
+        for table in tables:
+            table.parent = made[Organizations]
+        return [*made.values(), *tables]
 
     @property
     def sentry_streams(self) -> list[SentryStream]:
         """The streams, parents before their children."""
-        made = {type(stream): stream for stream in self.streams.values()}
-        return [made[kind] for kind in STREAMS]  # type: ignore[misc] # all are ours
+        order = {kind: number for number, kind in enumerate(STREAMS)}
+        return sorted(
+            self.streams.values(),  # type: ignore[arg-type] # all are ours
+            key=lambda stream: order.get(type(stream), len(order)),
+        )
 
     @functools.cached_property
     def state_writer(self) -> StateLines:  # type: ignore[override] # by intent

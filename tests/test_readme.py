@@ -370,3 +370,15 @@ def test_the_yaml_that_is_shown_is_right(block):
 
     assert names
     assert names <= set(settings.SETTINGS.to_dict()["properties"])
+
+
+def test_the_tables_that_are_shown_can_be_read():
+    """The tables of `explore` in the README are streams with the names that it says."""
+    (block,) = (b for b in of("yaml") if "explore:" in b.text)
+    found = yaml.safe_load(block.text)["config"]["explore"]
+    tap = TapSentry(config={"auth_token": TOKEN, "explore": found})
+    names = [f"explore_{table['name']}" for table in found]
+
+    assert tap.streams.keys() >= set(names)
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert all(f"`{name}`" in readme for name in names)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tap_sentry.api.scheduler import RequestScheduler
     from tap_sentry.records.bodies import Row
 
-#: The most pages of one list that are held before they are read.
+#: The most pages of one list that are held before they are read, as a rule.
 MAX_HELD = 4
 
 
@@ -46,7 +46,7 @@ class PageRequest(Protocol):
 class PagedList:
     """The pages of one list. Each is requested when the one before has arrived."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - most have a default
         self,
         scheduler: RequestScheduler,
         request: PageRequest,
@@ -54,6 +54,7 @@ class PagedList:
         page_sizes: tuple[int, ...],
         place: Hashable | None = None,
         is_last: Callable[[Page], bool] | None = None,
+        max_held: int = MAX_HELD,
     ) -> None:
         """Prepare the list; nothing is requested until it is started or read.
 
@@ -64,7 +65,9 @@ class PagedList:
                 larger pages.
             place: Where the list starts; None for its beginning.
             is_last: Whether the rest of the list is not needed after a page.
+            max_held: The most pages that are held before they are read.
         """
+        self._max_held = max_held
         self._scheduler = scheduler
         self._request = request
         self._page_sizes = deque(page_sizes)
@@ -186,7 +189,7 @@ class PagedList:
     def _extend(self) -> None:
         if self._next is None or hash(self._next) in self._known:
             return
-        if self._is_dropped or len(self._held) >= MAX_HELD:
+        if self._is_dropped or len(self._held) >= self._max_held:
             return
         if self._is_taken or not self._held or self._budget.has_room():
             self._request_page(self._next)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from tap_sentry.api import errors
 from tap_sentry.api.fallback import PathReader
-from tap_sentry.api.paged_list import Page, PagedList
+from tap_sentry.api.paged_list import MAX_HELD, Page, PagedList
 from tap_sentry.api.pending import PendingRequest
 from tap_sentry.api.prefetch import Prefetch
 from tap_sentry.api.responses import has_link, read_body
@@ -82,6 +82,7 @@ class ListReader(PathReader):
         *,
         is_last: Callable[[Page], bool] | None = None,
         page_sizes: tuple[int, ...] | None = None,
+        max_held: int = MAX_HELD,
     ) -> PagedList:
         """Return the pages of a list; none is requested yet."""
 
@@ -94,6 +95,7 @@ class ListReader(PathReader):
             page_sizes=page_sizes or self._source.page_sizes,
             is_last=is_last
             or (lambda page: self._source.is_last_page(page.rows, context or {})),
+            max_held=max_held,
         )
 
     def prefetch(
@@ -212,8 +214,9 @@ class ListReader(PathReader):
                 rejection = rejection or error
 
     def _retention_key(self, context: Context | None) -> Hashable:
-        """Return the key of a retention period: plans differ by organization."""
-        return self.current_path, (context or {}).get("organization_id")
+        """Return the key of a retention period: plans and datasets differ."""
+        organization = (context or {}).get("organization_id")
+        return self.current_path, self._source.params.get("dataset"), organization
 
     def _is_answered(
         self, rejection: errors.RejectedError | errors.TransientError

@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tap_sentry import windows
+from tap_sentry.settings.explore import parse_queries
 from tap_sentry.settings.names import name_in_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from tap_sentry.settings.explore import Query
 
 _T = TypeVar("_T")
 
@@ -133,6 +136,12 @@ class SettingReader:
         if not values and not self.errors:
             self.errors.append(f"{name} must name one of {', '.join(allowed)}")
         return tuple(word for word in allowed if word in values)
+
+    def queries(self, name: str) -> tuple[Query, ...]:
+        """Return the tables of `explore`."""
+        queries, errors = parse_queries(self.config[name])
+        self.errors += errors
+        return queries
 
     def names(self, name: str, place: str) -> tuple[str, ...]:
         """Return slugs, ids or globs; a pasted URL stands for the name in it."""

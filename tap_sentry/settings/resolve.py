@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime, timedelta
 
+    from tap_sentry.settings.explore import Query
+
 #: The number of an issue, or its short id: the slug of its project and a number in
 #: base 32.
 ISSUE = re.compile(r"[0-9]{1,19}|[A-Z0-9_-]*[A-Z_][A-Z0-9_-]*-[A-Z0-9]+")
@@ -51,6 +53,8 @@ class Settings:
     ca_bundle: str | bool
     activate_versions: bool
     strict: bool
+    #: The tables of the setting `explore`.
+    explore: tuple[Query, ...]
 
     @property
     def bucket(self) -> timedelta:
@@ -105,6 +109,7 @@ def resolve(config: Mapping[str, Any], now: datetime) -> Settings:
         or True,
         activate_versions=reader.boolean("activate_versions"),
         strict=reader.boolean("strict"),
+        explore=reader.queries("explore"),
     )
     _check_names(reader, settings)
     if reader.errors:

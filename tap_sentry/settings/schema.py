@@ -86,6 +86,14 @@ SETTINGS = th.PropertiesList(
         "1d or 1h.",
     ),
     th.Property(
+        "explore",
+        # Mistakes in its tables are told by the tap, in words that name them.
+        th.ArrayType(th.CustomType({})),
+        title="Explore",
+        description="Tables of your own from Sentry's Explore (spans, logs, errors, "
+        "figures of them): a list of name, dataset, fields, query, projects, interval.",
+    ),
+    th.Property(
         "start_date",
         th.StringType,
         title="Start date",

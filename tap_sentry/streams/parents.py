@@ -71,6 +71,10 @@ class ParentStream(SentryStream):
         self.rows_of(context)
         return [found for found, _ in self._names[key_of(context)]]
 
+    def is_read(self, context: Context | None) -> bool:
+        """Return whether the list of a context has been read."""
+        return key_of(context) in self._rows
+
     def identify(self, row: Row) -> tuple[str, str]:
         """Return id and slug of a row."""
         return id_and_slug(row, self.key_column)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from tap_sentry.records import bodies
-from tap_sentry.streams.daily import ALL_PROJECTS
+from tap_sentry.streams.intervals import ALL_PROJECTS
 from tap_sentry.streams.organizations import Organizations
 from tap_sentry.streams.schema import (
     ORGANIZATION_ID,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from tap_sentry.api import errors
 from tap_sentry.api.responses import read_body
 from tap_sentry.records.series import decode_groups
-from tap_sentry.streams.daily import DailyStream
+from tap_sentry.streams.intervals import IntervalStream
 from tap_sentry.streams.organizations import Organizations
 from tap_sentry.streams.schema import (
     ORGANIZATION_ID,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tap_sentry.windows import Window
 
 
-class OrganizationUsage(DailyStream):
+class OrganizationUsage(IntervalStream):
     """The quantity of a category of a project on a day, by outcome and reason.
 
     https://docs.sentry.io/api/organizations/retrieve-event-counts-for-an-organization-v2/
@@ -49,6 +49,8 @@ class OrganizationUsage(DailyStream):
     scopes = ("org:read",)
     is_optional = True
     is_paged = False
+    rows_field = "groups"
+    page_size_name = None
     schema = schema_of(
         ORGANIZATION_ID,
         PROJECT_KEY,
@@ -94,7 +96,7 @@ class OrganizationUsage(DailyStream):
             }
 
 
-class ReleaseHealth(DailyStream):
+class ReleaseHealth(IntervalStream):
     """The sessions of a release in an environment, on a day or in an hour.
 
     https://docs.sentry.io/api/releases/retrieve-release-health-session-statistics/
@@ -114,6 +116,8 @@ class ReleaseHealth(DailyStream):
     replication_key = "interval_start"
     scopes = ("org:read",)
     is_optional = True
+    rows_field = "groups"
+    page_size_name = None
     schema = schema_of(
         ORGANIZATION_ID,
         PROJECT_KEY,

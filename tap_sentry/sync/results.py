@@ -41,6 +41,7 @@ class Results:
         self._without_id: Counter[str] = Counter()
         self._missed: Counter[str] = Counter()
         self._cut: Counter[str] = Counter()
+        self._sampled: Counter[str] = Counter()
 
     def add_read(self, stream: str) -> None:
         """Count a part of a stream that was read completely."""
@@ -76,6 +77,10 @@ class Results:
         """Count an issue of which the server may have more than the newest rows."""
         self._cut[stream] += 1
 
+    def add_sampled(self, stream: str) -> None:
+        """Count a window of which the server has read a part only."""
+        self._sampled[stream] += 1
+
     def add_outside(self, stream: str) -> None:
         """Count a record dated outside the requested window."""
         self._outside[stream] += 1
@@ -86,7 +91,13 @@ class Results:
 
     def is_whole(self, stream: str) -> bool:
         """Return whether no part and no record of a stream was left out."""
-        left_out = (self.skips, self._without_id, self._missed, self._cut)
+        left_out = (
+            self.skips,
+            self._without_id,
+            self._missed,
+            self._cut,
+            self._sampled,
+        )
         lacking = (self._missing, self._replaced, self._unexpected)
         return not any(counts[stream] for counts in left_out) and not any(
             stream in streams for streams in lacking
@@ -140,6 +151,13 @@ class Results:
                 "%s: older records of %s may be missing: Sentry sends the newest only",
                 stream,
                 counted(number, "issue"),
+            )
+        for stream, number in sorted(self._sampled.items()):
+            logger.warning(
+                "%s: Sentry has read a part of its data only for %s: rows are missing, "
+                "and figures are estimates",
+                stream,
+                counted(number, "window"),
             )
         self._log_skipped(logger)
 

@@ -246,6 +246,35 @@ def limits(options: Options) -> Iterator[Line]:
     yield Line("60 a minute, one at a time: 429s met", asked["refused"], 0, unit="")
 
 
+def spans(options: Options) -> Iterator[Line]:
+    """Measure a table of spans, under the limits of Explore on sentry.io."""
+    number, a_second = options.of(200_000), 30
+    limit = {"limit": a_second, "window": 1, "concurrent": 15}
+    limited = {"organizations/{org}/events/": limit}
+    table = {"name": "spans", "dataset": "spans", "fields": ["span.op", "project"]}
+    setup = {"size": {"projects": 1, "teams": 1}, "latency": 0.1, "spans": number}
+    with folder() as files, simulating(limits=limited, **setup) as server:
+        config = files.config(
+            server.url, explore=[table], start_date="1d", concurrency=16
+        )
+        catalog = files.catalog(TAP, ["explore_spans"], explore=[table])
+        used = run([*TAP, "--config", config, "--catalog", catalog])
+        asked = server.asked()
+    requests = asked["explored"]
+    yield Line(
+        "spans, 30 requests a second: wall against requests ÷ 30",
+        used.wall / (requests / a_second),
+        1.4,
+        note=f"{number:,} spans in {used.wall:.1f} s, {used.megabytes:.0f} MB",
+    )
+    yield Line(
+        "spans: requests against rows ÷ 100",
+        requests / (number / 100),
+        1.15,
+        note=f"{requests} requests, {asked['refused']} of them refused",
+    )
+
+
 def simulating(**options: Any) -> Any:
     """A simulator in a process of its own."""
     return serving("simulated", json.dumps(options))
@@ -362,6 +391,7 @@ CASES: dict[str, Callable[[Options], Iterator[Line]]] = {
     ),
     "latency": latency,
     "limits": limits,
+    "spans": spans,
     "memory": memory,
     "idle": idle,
     "discovery": discovery,

@@ -130,10 +130,12 @@ class Folder:
         token = "sntryu_simulator_token"
         return self.write({"api_url": url, "auth_token": token, **settings})
 
-    def catalog(self, tap: Sequence[str], streams: Iterable[str] = ()) -> str:
+    def catalog(
+        self, tap: Sequence[str], streams: Iterable[str] = (), **settings: Any
+    ) -> str:
         """Write a tap's catalog with these streams selected; all if none is named."""
         discovered = self.path / "discovered.json"
-        config = self.config("http://127.0.0.1")
+        config = self.config("http://127.0.0.1", **settings)
         run([*tap, "--config", config, "--discover"], discovered)
         catalog = json.loads(discovered.read_text())
         wanted = set(streams)

@@ -12,7 +12,7 @@ import json
 import math
 import sys
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tests.benchmarks.server import say
@@ -20,6 +20,7 @@ from tests.sentry import Limit, SentrySimulator
 from tests.sentry.data import generated
 
 EVENTS = "projects/{org}/{project}/events/"
+EXPLORE = "organizations/{org}/events/"
 #: The number of rows on a page, and on a page of full events.
 PAGE, FULL_PAGE = 100, 10
 
@@ -36,6 +37,7 @@ def main() -> None:
             for template, limit in options.get("limits", {}).items()
         },
     )
+    add_spans(simulator, options.get("spans", 0))
     with simulator.served():
         say(simulator.url)
         while sys.stdin.readline():
@@ -44,9 +46,29 @@ def main() -> None:
             simulator.refused = 0
 
 
+def add_spans(simulator: SentrySimulator, number: int) -> None:
+    """Add spans to the first project, evenly over the last twenty hours."""
+    organization = simulator.organizations[0]
+    simulator.explore = {}
+    step = timedelta(hours=20) / max(number, 1)
+    rows = [
+        {
+            "id": f"{count:016x}",
+            "trace": f"{count // 7:032x}",
+            "timestamp": simulator.clock() - step * count,
+            "project": organization.projects[0].slug,
+            "span.op": "db",
+            "span.duration": count / 7,
+        }
+        for count in range(1, number + 1)
+    ]
+    simulator.add_explore_rows(organization.slug, "spans", rows)
+
+
 def counts(simulator: SentrySimulator) -> dict[str, Any]:
     """The requests that were made, and how many were needed."""
     return {
+        "explored": sum(row.template == EXPLORE for row in simulator.requests),
         "requests": len(simulator.requests),
         "refused": simulator.refused,
         "used": allowance_used(simulator),

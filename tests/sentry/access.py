@@ -41,6 +41,10 @@ REPEATABLE = {
 REFUSALS = {
     "hidden": (404, {"detail": "The requested resource does not exist"}),
     "not_found": (404, {"detail": "Not found."}),
+    "denied": (
+        403,
+        {"detail": "You do not have permission to perform this action."},
+    ),
     "gone": (410, {"message": "This API no longer exists."}),
     "feature": (
         403,
@@ -97,9 +101,10 @@ def permitted(sentry: World, call: Call, found: Endpoint) -> None:
     if not sentry.flavour.refuses_unknown:
         return
     for name, values in call.request.params.items():
-        if name not in found.parameters:
+        is_repeatable = name in REPEATABLE or f"{name}*" in found.parameters
+        if not found.parameters & {name, f"{name}*"}:
             raise refuse(400, f"Not simulated: the parameter {name!r}")
-        if len(values) > 1 and name not in REPEATABLE:
+        if len(values) > 1 and not is_repeatable:
             raise refuse(400, f"Not simulated: {name!r} more than once")
 
 

@@ -63,12 +63,14 @@ SAAS_LIMITS = {
     "projects/{org}/{project}/stats/": Limit(5, 1),
     "projects/{org}/{project}/issues/": Limit(5, 1),
     "organizations/{org}/stats_v2/": Limit(20, 1),
+    "organizations/{org}/events/": Limit(30, 1, 15),
     "*": Limit(40, 1, 25),
 }
 #: The limits of a self-hosted Sentry 24.2 whose rate limiter is turned on.
 LIMITS_OF_24 = {
     "projects/{org}/{project}/events/": Limit(60, 60, 1),
     "organizations/{org}/stats_v2/": Limit(20, 1),
+    "organizations/{org}/events/": Limit(30, 1, 15),
     "organizations/{org}/issues/": Limit(10, 1),
     "organizations/{org}/repos/": Limit(999, 1),
     "*": Limit(40, 1),

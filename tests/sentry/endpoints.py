@@ -33,7 +33,10 @@ def endpoint(
     [Callable[[World, Call], Answer]],
     Callable[[World, Call], Answer],
 ]:
-    """Register the function that answers requests for a path template."""
+    """Register the function that answers requests for a path template.
+
+    Parameters whose name ends in `*` may be repeated.
+    """
 
     def register(
         answer: Callable[[World, Call], Answer],

@@ -98,13 +98,18 @@ def tie_break(sentry: World, call: Call) -> Callable[[Event], Any]:
     """Return the sort key within a second: by id for projects, random for issues."""
     if "issue" not in call.parts or sentry.order is None:
         return lambda event: -int(event.id, 16)
+    chance = chance_of(sentry, call)
+    return lambda _: chance.random()
+
+
+def chance_of(sentry: World, call: Call) -> random.Random:
+    """Return random numbers that differ with every request."""
     request = call.request
     asked = f"{request.path} {sorted(request.params.items())}"
     # Answers with an injected fault do not count.
     sentry.answered[asked] += call.fault is None
     seed = f"{sentry.order} {asked} {sentry.answered[asked]}"
-    chance = random.Random(seed)  # noqa: S311 - nothing is secret here
-    return lambda _: chance.random()
+    return random.Random(seed)  # noqa: S311 - nothing is secret here
 
 
 def write_event(sentry: World, event: Event, form: str) -> bytes:

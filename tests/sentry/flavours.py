@@ -76,6 +76,7 @@ FLAVOURS = {
             closes_silently=True,
             missing={
                 "organizations/{org}/stats_v2/": "empty",
+                "organizations/{org}/events/": "denied",
                 "organizations/{org}/issues/{issue}/": "empty",
                 "organizations/{org}/issues/{issue}/events/": "empty",
                 "organizations/{org}/issues/{issue}/activities/": "empty",
@@ -113,6 +114,7 @@ FLAVOURS = {
             missing={
                 "organizations/{org}/repos/": "page",
                 "organizations/{org}/stats/": "page",
+                "organizations/{org}/events/": "page",
                 "organizations/{org}/issues/{issue}/": "method",
                 "organizations/{org}/shortids/{short_id}/": "page",
                 "organizations/{org}/issues/{issue}/events/": "page200",

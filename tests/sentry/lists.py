@@ -25,8 +25,17 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+#: What most lists say of a start that is too early.
+TOO_EARLY = "Invalid date range: start is outside of the retention period"
+
+
 def window_of(
-    sentry: World, call: Call, default: timedelta | None = None, *, clamped: bool = True
+    sentry: World,
+    call: Call,
+    default: timedelta | None = None,
+    *,
+    clamped: bool = True,
+    too_early: str = TOO_EARLY,
 ) -> Window:
     """Parse `start` and `end`, or `statsPeriod`, which takes precedence."""
     now = sentry.clock()
@@ -48,7 +57,7 @@ def window_of(
         raise refuse(400, f"Invalid date range: {error}") from None
     if low and high and low >= high:
         raise refuse(400, "start must be before end")
-    check_age(sentry, call, low)
+    check_age(sentry, call, low, too_early)
     if sentry.flavour.precision == "seconds":
         low = low and low.replace(microsecond=0)
         high = high and high.replace(microsecond=0)
@@ -57,7 +66,9 @@ def window_of(
     return Window(kept, high, outside)
 
 
-def check_age(sentry: World, call: Call, start: datetime | None) -> None:
+def check_age(
+    sentry: World, call: Call, start: datetime | None, too_early: str
+) -> None:
     """Refuse a window that starts too early, if the server has a `refusal`."""
     is_asked = start and call.one("start")
     is_here = call.request.path.startswith(sentry.refusing)
@@ -67,8 +78,7 @@ def check_age(sentry: World, call: Call, start: datetime | None) -> None:
     if start and start < sentry.clock() - kept:
         if status == 500:
             raise internal_error()
-        detail = "Invalid date range: start is outside of the retention period"
-        raise refuse(status, detail)
+        raise refuse(status, too_early)
 
 
 def page_limit(sentry: World, call: Call, parameter: str, *, full: bool = False) -> int:

@@ -17,6 +17,7 @@ import responses
 from tests.sentry import (  # noqa: F401 - importing them declares the endpoints
     access,
     events,
+    explore,
     faults,
     feedback,
     issue_details,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from tests.sentry.calls import TOKEN, Limit, Token
 from tests.sentry.data.builder import Builder
+from tests.sentry.data.explore import explore_of
 from tests.sentry.data.sizes import demo
 from tests.sentry.flavours import FLAVOURS
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from tests.sentry.calls import Fault, Request
-    from tests.sentry.data.events import Event
+    from tests.sentry.data.events import Event, Record
     from tests.sentry.data.objects import (
         Issue,
         Organization,
@@ -51,6 +52,12 @@ class World:
         self.clock = clock or (lambda: datetime.now(UTC))
         now = self.clock()
         self.organizations = list(demo(now) if organizations is None else organizations)
+        #: The rows of datasets other than errors, with their projects' slugs.
+        self.explore: dict[str, list[Record]] = (
+            explore_of(self.organizations, now) if organizations is None else {}
+        )
+        #: The longest window in which these are scanned in full; None is any.
+        self.explore_exact: timedelta | None = None
         self.flavour = FLAVOURS[flavour]
         self.url = url.rstrip("/")
         self.page_size = page_size
@@ -155,6 +162,19 @@ class World:
                     issue.last_seen = max(issue.last_seen, event.created)
             return event
 
+    def add_explore_rows(
+        self, organization_slug: str, dataset: str, rows: Iterable[Record]
+    ) -> None:
+        """Add rows to a dataset such as `spans`.
+
+        Each has at least `trace`, `timestamp` (a date), `project` (a slug), and `id`,
+        or `sentry.item_id` in logs.
+        """
+        with self.changing():
+            self.explore.setdefault(dataset, []).extend(
+                row | {"organization": organization_slug} for row in rows
+            )
+
     def add_issue(self, project: str, title: str, **columns: Any) -> Issue:
         """Add an issue without events."""
         with self.changing():
@@ -169,6 +189,10 @@ class World:
         """Change the slug of a project; the old slug redirects to the new one."""
         with self.changing():
             renamed = self.project(project)
+            owner = (renamed.organization.slug, renamed.slug)
+            for row in itertools.chain.from_iterable(self.explore.values()):
+                if (row["organization"], row["project"]) == owner:
+                    row["project"] = slug
             self.moved[renamed.organization.slug, renamed.slug] = renamed
             renamed.slug = slug
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tap_sentry.streams import daily
+from tap_sentry.streams.intervals import IntervalStream
 from tests.conftest import NOW
 from tests.sentry import figures, stats
 from tests.streams import JURISDICTION, let_pass, told
@@ -46,7 +46,7 @@ def test_figures_that_sentry_would_cut_are_read_in_parts(
     """A full answer is requested again for the projects, until nothing is cut."""
     truth = sentry.truth(stream, NOW.replace(hour=0, minute=0, second=0, day=18))
     monkeypatch.setattr({"MOST_ROWS": stats, "POINTS": figures}[limit], limit, 15)
-    monkeypatch.setattr(daily, "MANY_FIGURES", 7)
+    monkeypatch.setattr(IntervalStream, "many_rows", 7)
     cut = sync(stream, start_date="2026-11-18", concurrency=1)
 
     assert set(cut.keys(stream)) == truth
@@ -55,7 +55,7 @@ def test_figures_that_sentry_would_cut_are_read_in_parts(
 
 def test_a_project_with_too_many_figures_is_reported(sync, monkeypatch, caplog):
     """What Sentry cuts off for a single project is said, as it cannot be read."""
-    monkeypatch.setattr(daily, "MANY_FIGURES", 1)
+    monkeypatch.setattr(IntervalStream, "many_rows", 1)
     output = sync("organization_usage", start_date="1d", organizations=[JURISDICTION])
 
     assert output.code == 0

@@ -424,7 +424,8 @@ class Story:
     def check_twice(self, former, output):
         """Check that few records are written again after a STATE.
 
-        Allowed are two pages of each project, and ties with the date of its scan.
+        Allowed are two pages of each project, and ties with the date of its scan. The
+        records of a second count as one: they may come on a page of their own.
         """
         keys = schemas(output)
         again = defaultdict(set)
@@ -436,7 +437,7 @@ class Story:
                 known = self.acknowledged[stream].get(key)
                 date = instant(record["dateCreated"])
                 if known and is_needless(entry_of(former, *place), known, date):
-                    again[place].add(key[:3])
+                    again[place].add((*key[:2], date.replace(microsecond=0)))
         for (stream, _), rows in again.items():
             self.twice[stream] = max(self.twice[stream], len(rows))
             # GlitchTip's cursors are opaque: an interrupted list is read again.

@@ -23,6 +23,7 @@ import pytest
 from tests.conftest import NOW, catalog_of
 from tests.sentry import TOKEN, SentrySimulator
 from tests.sentry.data import iso
+from tests.streams.test_explore import catalog_of as catalog_of_tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -237,14 +238,16 @@ class Loader:
     ) -> Loaded:
         """Load these streams, or all, with the documented settings of the target.
 
-        Those in `target` are added.
+        Those in `target` are added. So are the tables of the setting `explore`.
         """
         folder = Path(tempfile.mkdtemp(dir=self.folder))
         tap: list[str | Path] = [sys.executable, "-c", TAP.format(now=now.isoformat())]
-        tap += ["--catalog", written(folder / "catalog.json", catalog_of(*streams))]
+        catalog = catalog_of(*streams)
+        catalog["streams"] += catalog_of_tables(*settings.get("explore", ()))["streams"]
+        tap += ["--catalog", written(folder / "catalog.json", catalog)]
         if state:
             tap += ["--state", written(folder / "state.json", state)]
-        (settings_of_target,) = documented("json")
+        settings_of_target, _ = documented("json")
         to = json.loads(settings_of_target) | {
             "host": "127.0.0.1",
             "port": database.server.port,
