@@ -28,7 +28,7 @@ from tap_sentry.streams.schema import (
     text,
 )
 from tap_sentry.sync.directory import id_and_slug
-from tap_sentry.windows import DAY, Window, floor, split, to_text
+from tap_sentry.windows import DAY, Window, floor, to_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -156,17 +156,8 @@ class ExploreTable(IntervalStream):
         every = self.sibling(OrganizationProjects)
         while self.is_restricted and not every.is_read(context):
             yield None
-        projects = self.projects(context)
-        if projects or not self.is_restricted:
-            yield from self.prefetch_parts(context, projects)
-
-    def prefetch_parts(
-        self, context: Context, projects: tuple[str, ...]
-    ) -> Iterator[Prefetch | None]:
-        """Yield the lists of the parts of the window."""
-        rest = self.reader.retained(context, self.window(context))
-        for part in split(rest, self.interval):
-            yield self.prefetch_part(context, part, projects)
+        if self.projects(context) or not self.is_restricted:
+            yield from super().prefetches(context)
 
     def warn_of_cut(self, context: Context, part: Window, project: str) -> None:
         """Say that some rows of a project may be missing."""

@@ -164,7 +164,18 @@ class IntervalStream(SentryStream):
         return self.reader.prefetch(context, make, part=(part, projects))
 
     def prefetches(self, context: Context) -> Iterator[Prefetch | None]:
+        """Yield the lists of the window: the first, and all once it was answered."""
+        path = self.reader.current_path
+        lists = self.prefetch_parts(context, self.projects(context))
+        for number, prefetch in enumerate(lists):
+            while number and not self.run.client.endpoints.has_answered(path):
+                yield None
+            yield prefetch
+
+    def prefetch_parts(
+        self, context: Context, projects: tuple[str, ...]
+    ) -> Iterator[Prefetch | None]:
         """Yield the list of each interval."""
         rest = self.reader.retained(context, self.window(context))
         for interval in split(rest, self.interval):
-            yield self.prefetch_part(context, interval, self.projects(context))
+            yield self.prefetch_part(context, interval, projects)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tap_sentry.streams.intervals import IntervalStream
-from tests.conftest import NOW
-from tests.sentry import figures, stats
+from tests.conftest import NOW, catalog_of, run
+from tests.sentry import TOKEN, SentrySimulator, figures, stats
 from tests.streams import JURISDICTION, let_pass, told
 
 STREAMS = ("organization_usage", "release_health")
@@ -83,3 +83,15 @@ def test_a_window_that_is_too_old_is_shortened(sync, sentry):
 
     assert output.code == 0
     assert set(output.keys("release_health")) == sentry.truth("release_health")
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+def test_a_list_that_a_server_lacks_is_asked_for_little(stream):
+    """The days after the first are requested when the first was answered."""
+    sentry = SentrySimulator(flavour="self-hosted-9", clock=lambda: NOW)
+    config = {"auth_token": TOKEN, "api_url": sentry.url, "start_date": "9d"}
+    with sentry.patched():
+        output = run(config, catalog_of(stream))
+
+    assert output.records(stream) == []
+    assert len(sentry.asked(LISTS)) <= len(sentry.organizations)
