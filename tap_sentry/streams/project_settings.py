@@ -97,8 +97,11 @@ class ProjectOwnership(SentryStream):
         text("raw", "The rules as they were written; null without rules."),
         boolean("fallthrough", "Whether everyone owns what no rule matches."),
         boolean("isActive", "Whether the rules are in use."),
-        text("autoAssignment", "Whom new issues are assigned to."),
-        boolean("codeownersAutoSync", "Whether CODEOWNERS files are kept up to date."),
+        text("autoAssignment", "Whom new issues are assigned to; null on old servers."),
+        boolean(
+            "codeownersAutoSync",
+            "Whether CODEOWNERS files are kept up to date; null on old servers.",
+        ),
         json("schema", "The rules as Sentry parses them; null without rules."),
         date("dateCreated", "When the rules were first written; null without rules."),
         date("lastUpdated", "When the rules were last changed; null without rules."),

@@ -73,8 +73,11 @@ class OrganizationReleases(ParentStream):
         key("version", "The name of the release, unique within the organization."),
         text("id", "Number of the release; null on old servers and GlitchTip."),
         text("shortVersion", "The version without package and hash."),
-        json("versionInfo", "The version in its parts: package, number, build."),
-        text("status", "`open` or `archived`."),
+        json(
+            "versionInfo",
+            "Package, number and build of the version; null on old servers.",
+        ),
+        text("status", "`open` or `archived`; null on old servers."),
         text("ref", "The commit that was given as the head of the release."),
         text("url", "A page about the release, if one was given."),
         date("dateCreated", "When Sentry first heard of the release."),
@@ -91,9 +94,12 @@ class OrganizationReleases(ParentStream):
         jsons("projects", "The projects of the release."),
         date("firstEvent", "When its first event happened; null without events."),
         date("lastEvent", "When its newest event happened; null without events."),
-        json("currentProjectMeta", "Neighbouring releases; empty in this list."),
+        json(
+            "currentProjectMeta",
+            "Neighbouring releases; empty in this list, null on old servers.",
+        ),
         json("adoptionStages", "Adoption by project; null unless Sentry computes it."),
-        text("userAgent", "The client that created the release."),
+        text("userAgent", "The client that created the release; null on old servers."),
     )
 
     def is_kept(self, row: Row) -> bool:
