@@ -33,6 +33,7 @@ MAX_FIELDS = 20
 TIMESTAMP = "timestamp"
 #: Columns that the tap adds.
 ORGANIZATION, INTERVAL_START, HASH = "organization_id", "interval_start", "row_hash"
+ADDED = frozenset({ORGANIZATION, INTERVAL_START, HASH})
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _TAG = re.compile(r"tags\[\s*([^\],]+?)\s*(?:,\s*(string|number|boolean)\s*)?\]")
@@ -210,9 +211,7 @@ def _wrong_fields(fields: list[str], item: Mapping[str, Any]) -> Iterator[str]:
             f"Sentry takes {MAX_FIELDS} fields at a time, these are {len(requested)} "
             f"with {TIMESTAMP} and the key"
         )
-    columns: dict[str, str] = dict.fromkeys(
-        (ORGANIZATION, INTERVAL_START, HASH), "the tap"
-    )
+    columns: dict[str, str] = dict.fromkeys(ADDED, "the tap")
     for field in requested:
         column = column_of(field).name
         if columns.get(column) == field:

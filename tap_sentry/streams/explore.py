@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from tap_sentry.api import errors
 from tap_sentry.api.responses import read_body
 from tap_sentry.records import bodies
-from tap_sentry.settings.explore import INTERVAL_START, Column, Query
+from tap_sentry.records.columns import Projection
+from tap_sentry.settings.explore import ADDED, INTERVAL_START, Column, Query
 from tap_sentry.streams.intervals import IntervalStream
 from tap_sentry.streams.organizations import Organizations
 from tap_sentry.streams.projects import OrganizationProjects
@@ -73,6 +74,8 @@ class ExploreTable(IntervalStream):
         self.name = query.stream
         super().__init__(tap, run)
         self.primary_keys = query.keys
+        # What other streams add, such as `issue_id`, may be a column of the table.
+        self.project = Projection(self.schema, self.renamed, ADDED)
 
     @property
     def params(self) -> Mapping[str, Any]:  # type: ignore[override] # by the query

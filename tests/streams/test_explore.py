@@ -17,7 +17,7 @@ from tests.sentry import TOKEN, SentrySimulator
 from tests.sentry.explore import MOST_ROWS, explore_rows
 from tests.streams import STERNWARTE, let_pass
 
-ERRORS = {"name": "errors", "dataset": "errors", "fields": ["title", "project"]}
+ERRORS = {"name": "errors", "dataset": "errors", "fields": ["title", "issue.id"]}
 SPANS = {"name": "spans", "dataset": "spans", "fields": ["span.op", "span.duration"]}
 LOGS = {"name": "logs", "dataset": "logs", "fields": ["message", "severity"]}
 BY_CUSTOMER = {
@@ -103,7 +103,10 @@ def test_all_rows_arrive_with_their_columns(read, sentry, table, key):
     assert [row[key] for row in rows] == [row[field] for row in expected]
     for name in table["fields"]:
         column = name.replace(".", "_")
-        assert [row[column] for row in rows] == [row.get(name) for row in expected]
+        values = [row.get(name) for row in expected]
+        if column.endswith("_id"):
+            values = [None if value is None else str(value) for value in values]
+        assert [row[column] for row in rows] == values
 
 
 def test_only_the_chosen_projects_are_read(read, sentry):
@@ -315,6 +318,14 @@ def test_a_group_without_a_value_is_an_empty_text(read, sentry):
 
     assert counts[""]
     assert found == counts
+
+
+def test_figures_can_be_grouped_by_the_id_of_the_project(read, sentry):
+    """The column has the name of one that other streams get from their parent."""
+    table = {**BY_RELEASE, "fields": ["project.id", "count()"]}
+    rows = read(table, start_date="20d").records("explore_by_release")
+
+    assert {row["project_id"] for row in rows} == {sentry.project("telescope").id}
 
 
 def test_estimates_are_told(read, sentry, warnings):
