@@ -343,12 +343,13 @@ class Mixture:
             # A server that never stops sending these counts as one without the list.
             if name in LACKING:
                 times = min(times or LACKING[name], LACKING[name])
-            return Planned(
-                name,
-                chance.choice(templates),
-                chance.choice((0, 0, 1, 2, chance.randrange(60))),
-                times,
-            )
+            template = chance.choice(templates)
+            after = chance.choice((0, 0, 1, 2, chance.randrange(60)))
+            # The older list of issues, which lacks columns, is read if the newer one
+            # fails twice before it was ever answered.
+            if (name, template, after) == ("500", "organizations/{org}/issues/", 0):
+                times = 1
+            return Planned(name, template, after, times)
 
         return cls(
             chance.choice(("saas", "saas", *FLAVOURS)),

@@ -103,11 +103,11 @@ class IssueList(IssueChild):
     def read(
         self, context: Context, scan: Scan
     ) -> Iterator[tuple[list[Row], Scan | None]]:
-        """Yield the new rows of an issue page by page."""
-        for page in self.pages(context):
-            for row in page.rows:
-                row["issue_id"] = context["issue_id"]
-            yield self.new_rows(page.rows, context, scan.window.end), None
+        """Yield the new rows of an issue, all at once."""
+        rows = list(self.rows(context))
+        for row in rows:
+            row["issue_id"] = context["issue_id"]
+        yield self.new_rows(rows, context, scan.window.end), None
 
     def new_rows(self, rows: list[Row], context: Context, end: datetime) -> list[Row]:
         """Return the rows since all issues were last visited, if rows have dates."""

@@ -181,3 +181,17 @@ def test_whole_events_are_not_requested_with_hashes(sync, sentry):
     assert {asked["full"] for asked in sentry.asked(r"organizations/.*/hashes/")} == {
         ""
     }
+
+
+@pytest.mark.parametrize("stream", ["issue_hashes", "issue_comments"])
+def test_a_page_that_comes_twice_is_written_once(sync, sentry, stream):
+    """Between two pages of a list, rows may move to the next one."""
+    issue = commented(sentry, 5)
+    name = {"issue_hashes": "hashes", "issue_comments": "notes"}[stream]
+    sentry.fault(
+        "repeat_page", when=lambda seen: seen.path.endswith(f"/{issue.id}/{name}/")
+    )
+    keys = sync(stream, issue_ids=[issue.id]).keys(stream)
+
+    assert len(keys) == len(set(keys)) == {"hashes": 2, "notes": 5}[name]
+    assert visited(sentry, name)[issue.id] > 1
