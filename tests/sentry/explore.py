@@ -48,7 +48,8 @@ TERM = re.compile(r'(tags\[[^\]]+\]|[\w.-]+):("[^"]*"|[^\s"<>*\[!][^\s"*]*)')
 @endpoint(
     "organizations/{org}/events/",
     "org:read",
-    f"{DATES} {PAGED} dataset field sort* query project environment*",
+    f"{DATES} {PAGED} dataset field sort* query project environment* "
+    "disableAggregateExtrapolation",
 )
 def explore(sentry: World, call: Call) -> Answer:
     dataset = dataset_of(sentry, call)
@@ -68,7 +69,10 @@ def explore(sentry: World, call: Call) -> Answer:
         rows = rows[::2]
     columns = list(fields)
     if any(map(is_function, fields)):
-        rows = aggregated(rows, fields, 2 if is_partial else 1)
+        weight = (
+            1 if call.one("disableAggregateExtrapolation") == "1" else sentry.weight
+        )
+        rows = aggregated(rows, fields, weight * (2 if is_partial else 1))
     elif dataset == "errors":
         columns = [*dict.fromkeys([*fields, "id", "project.name"])]
     ties = chance_of(sentry, call) if sentry.order is not None else None

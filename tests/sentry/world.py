@@ -58,6 +58,8 @@ class World:
         )
         #: The longest window in which these are scanned in full; None is any.
         self.explore_exact: timedelta | None = None
+        #: How many spans or logs stand for each, because clients sample.
+        self.weight = 1
         self.flavour = FLAVOURS[flavour]
         self.url = url.rstrip("/")
         self.page_size = page_size

@@ -241,6 +241,15 @@ def test_a_scan_of_a_part_is_cut_down_to_a_minute(read, sentry, warnings):
     assert warnings()[0].startswith("explore_spans: Sentry has read a part of its data")
 
 
+def test_what_clients_have_not_sent_is_not_counted(read, sentry, warnings):
+    """Sentry counts ten spans for one, if clients send a tenth of them."""
+    sentry.weight = 10
+    output = read(SPANS)
+
+    assert len(output.records("explore_spans")) == len(truth(sentry, "spans"))
+    assert warnings() == []
+
+
 def test_rows_without_an_id_have_a_hash(read, sentry):
     """The same row has the same hash in every run."""
     at = NOW - timedelta(hours=2)
