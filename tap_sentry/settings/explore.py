@@ -98,6 +98,17 @@ class Query:
         named = [column.name for column in self.columns if column.field in fields]
         return (ORGANIZATION, *(named or [HASH]))
 
+    @property
+    def order(self) -> list[str]:
+        """The fields that records are sorted by, so that no page repeats others.
+
+        Each group is there once, and rows of a moment are in the order of their keys.
+        """
+        if not self.interval:
+            return [TIMESTAMP, *DATASETS[self.dataset]]
+        groups = [column.field for column in self.columns if not column.is_function]
+        return groups or [self.columns[0].field]
+
 
 def parse_queries(found: object) -> tuple[tuple[Query, ...], list[str]]:
     """Return the queries of the setting, and a line for each mistake in it."""

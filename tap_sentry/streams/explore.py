@@ -32,7 +32,7 @@ from tap_sentry.sync.directory import id_and_slug
 from tap_sentry.windows import DAY, Window, floor, to_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     import requests
     from singer_sdk import Tap
@@ -93,13 +93,8 @@ class ExploreTable(IntervalStream):
             **super().query(part),
             "query": self.explored.search,
             "field": [column.field for column in self.explored.columns],
-            "sort": self.order,
+            "sort": self.explored.order,
         }
-
-    @property
-    def order(self) -> list[str]:
-        """The fields that rows are sorted by, so that no page repeats others."""
-        raise NotImplementedError
 
     def validate_response(self, response: requests.Response) -> None:
         """Raise the exception that matches the response status.
@@ -140,19 +135,10 @@ class ExploreTable(IntervalStream):
             found for found, slug in names if self.explored.projects.match(found, slug)
         )
 
-    def parts(
-        self, context: Context, interval: Window
-    ) -> Iterator[tuple[Window, list[Row]]]:
-        """Yield the rows of an interval, if there are projects to read."""
-        projects = self.projects(context)
-        if projects or not self.is_restricted:
-            yield from self.read_part(context, interval, projects)
-
-    def read_part(
-        self, context: Context, part: Window, projects: tuple[str, ...]
-    ) -> Iterator[tuple[Window, list[Row]]]:
-        """Yield the rows of an interval, in consecutive parts of it."""
-        raise NotImplementedError
+    def records(self, context: Context) -> Iterable[Row]:
+        """Yield the rows of the window, if there are projects to read."""
+        if self.projects(context) or not self.is_restricted:
+            yield from super().records(context)
 
     def prefetches(self, context: Context) -> Iterator[Prefetch | None]:
         """Yield the lists of the parts, once the projects are known."""
@@ -195,13 +181,6 @@ class ExploreFigures(ExploreTable):
                 for column in self.explored.columns
             ),
         )
-
-    @property
-    def order(self) -> list[str]:
-        """The groups, each of which is there once."""
-        columns = self.explored.columns
-        groups = [column.field for column in columns if not column.is_function]
-        return groups or [columns[0].field]
 
     def parse_response(self, response: requests.Response) -> Iterator[Row]:
         """Yield the figures of a response."""

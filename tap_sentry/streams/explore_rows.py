@@ -14,7 +14,7 @@ import msgspec
 from tap_sentry.api import errors
 from tap_sentry.api.responses import read_body
 from tap_sentry.records import bodies
-from tap_sentry.settings.explore import DATASETS, HASH, TIMESTAMP, Query
+from tap_sentry.settings.explore import HASH, TIMESTAMP, Query
 from tap_sentry.streams.explore import COLUMNS, SCANNED, ExploreTable, described
 from tap_sentry.streams.intervals import ALL_PROJECTS
 from tap_sentry.streams.schema import ORGANIZATION_ID, key, schema_of
@@ -93,11 +93,6 @@ class ExploreRows(ExploreTable):
     def id_column(self) -> str:  # type: ignore[override] # by the query
         """The last column of the key."""
         return self.explored.keys[-1]
-
-    @property
-    def order(self) -> list[str]:
-        """Rows of the same moment are in the order of their keys."""
-        return [TIMESTAMP, *DATASETS[self.explored.dataset]]
 
     def begin(self, start: datetime) -> datetime:
         """Return where a first run begins."""

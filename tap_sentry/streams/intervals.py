@@ -76,14 +76,14 @@ class IntervalStream(SentryStream):
 
     def records(self, context: Context) -> Iterable[Row]:
         """Yield the rows of each interval, with a STATE after it."""
-        window = self.window(context)
+        window, projects = self.window(context), self.projects(context)
         reached = window.start
 
         def read() -> Iterator[tuple[Window, list[Row]]]:
             nonlocal reached
             rest = self.reader.retained(context, Window(reached, window.end))
             for interval in split(rest, self.interval):
-                for part, rows in self.parts(context, interval):
+                for part, rows in self.read_part(context, interval, projects):
                     yield part, rows
                     reached = part.end
 
@@ -98,11 +98,11 @@ class IntervalStream(SentryStream):
                 self.run.bookmarks.update(self.name, organization, bookmark=end)
             self.run.checkpoint()
 
-    def parts(
-        self, context: Context, interval: Window
+    def read_part(
+        self, context: Context, part: Window, projects: tuple[str, ...]
     ) -> Iterator[tuple[Window, list[Row]]]:
         """Yield the rows of an interval, in consecutive parts of it."""
-        yield interval, self.rows_of(context, interval, self.projects(context))
+        yield part, self.rows_of(context, part, projects)
 
     def projects(self, context: Context) -> tuple[str, ...]:
         """Return the projects to read; empty for all."""
