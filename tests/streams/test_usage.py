@@ -95,3 +95,21 @@ def test_a_list_that_a_server_lacks_is_asked_for_little(stream):
 
     assert output.records(stream) == []
     assert len(sentry.asked(LISTS)) <= len(sentry.organizations)
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+def test_days_that_were_read_are_not_read_again(sync, sentry, stream):
+    """If Sentry rejects a later day as too old, the run goes on where it was."""
+    sentry.fault(
+        400,
+        after=10,
+        times=1,
+        body={"detail": "Invalid date range. Please try a more recent date range."},
+        when=lambda seen: seen.path.endswith(("/stats_v2/", "/sessions/")),
+    )
+    output = sync(stream, start_date="13d", organizations=[JURISDICTION], concurrency=1)
+    keys = output.keys(stream)
+
+    assert output.code == 0
+    assert keys
+    assert len(keys) == len(set(keys))
