@@ -25,6 +25,8 @@ class BufferBudget:
         #: Pages that are held. Those in flight count with their expected size.
         self.pages = 0
         self.size = 0
+        #: Pages to come of lists that were started, for which there has to be room.
+        self.reserved = 0
         #: Whether a list stopped prefetching for lack of room.
         self.is_short = False
         #: The largest page so far by owner.
@@ -37,6 +39,11 @@ class BufferBudget:
             self.pages += pages
             self.size += size
 
+    def reserve(self, pages: int) -> None:
+        """Keep room for pages that are not requested yet; negative to give it back."""
+        with self._lock:
+            self.reserved += pages
+
     def expected(self, owner: object) -> int:
         """Return the size in bytes that a page of an owner is expected to have."""
         return self._largest.get(owner, self._default)
@@ -47,4 +54,7 @@ class BufferBudget:
 
     def has_room(self) -> bool:
         """Return whether one more page may be prefetched."""
-        return self.pages < self.max_pages and self.size < MAX_BYTES
+        pages = self.pages + self.reserved
+        # Pages to come are as large as those that are there, on average.
+        size = self.size * pages / max(self.pages, 1)
+        return pages < self.max_pages and size < MAX_BYTES

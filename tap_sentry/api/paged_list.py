@@ -36,6 +36,30 @@ class Page:
     missed: int = 0
 
 
+class PageSizes:
+    """The page sizes of one or more lists, the smaller ones after failures."""
+
+    def __init__(self, sizes: tuple[int, ...]) -> None:
+        """Begin with the first size."""
+        self._sizes = deque(sizes)
+
+    @property
+    def current(self) -> int:
+        """The size to request."""
+        return self._sizes[0]
+
+    @property
+    def is_smallest(self) -> bool:
+        """Whether there is no smaller size."""
+        return len(self._sizes) == 1
+
+    def shrink(self, failed: int) -> bool:
+        """Go on to a smaller size than one that failed; return whether there is one."""
+        while self._sizes[0] >= failed and not self.is_smallest:
+            self._sizes.popleft()
+        return self._sizes[0] < failed
+
+
 class PageRequest(Protocol):
     """Makes the request for one page."""
 
@@ -51,26 +75,33 @@ class PagedList:
         scheduler: RequestScheduler,
         request: PageRequest,
         *,
-        page_sizes: tuple[int, ...],
+        page_sizes: PageSizes,
         place: Hashable | None = None,
         is_last: Callable[[Page], bool] | None = None,
         max_held: int = MAX_HELD,
+        expected: int = 1,
     ) -> None:
         """Prepare the list; nothing is requested until it is started or read.
 
         Args:
             scheduler: Sends the requests.
             request: Makes the request for one page.
-            page_sizes: Rows per page; smaller sizes follow for a server that fails on
-                larger pages.
+            page_sizes: Rows per page; lists can share them.
             place: Where the list starts; None for its beginning.
             is_last: Whether the rest of the list is not needed after a page.
             max_held: The most pages that are held before they are read.
+            expected: How many pages the list is expected to have. There is room for
+                them once the list is started: lists that all wait for room in the
+                middle would be read one by one.
         """
         self._max_held = max_held
+        #: Pages to come that the budget has room for.
+        self._reserved = min(expected, max_held) - 1
         self._scheduler = scheduler
         self._request = request
-        self._page_sizes = deque(page_sizes)
+        self._page_sizes = page_sizes
+        #: The size of the page that was requested last.
+        self._size = 0
         self._budget = scheduler.budget
         self._is_last = is_last
         self._lock = threading.RLock()
@@ -94,6 +125,7 @@ class PagedList:
             if not self._is_started:
                 self._is_started = True
                 self._order = order
+                self._budget.reserve(self._reserved)
                 self._request_page(self._next)
         return self
 
@@ -110,6 +142,7 @@ class PagedList:
         """Drop the pages that will not be read."""
         with self._lock:
             self._is_dropped = True
+            self._give_back()
             for future in self._held:
                 self._release(future)
             self._held.clear()
@@ -154,7 +187,8 @@ class PagedList:
             self.drop()
 
     def _request_page(self, place: Hashable | None, *, attempts: int = 0) -> None:
-        pending = self._request(place, self._page_sizes[0])
+        self._size = self._page_sizes.current
+        pending = self._request(place, self._size)
         self._requested, self._next = place, None
         self._known.add(hash(place))
         pending.attempts, pending.order = attempts, self._order
@@ -185,13 +219,24 @@ class PagedList:
         self._budget.hold(0, page.size - self._expected)
         if not is_last:
             self._next = page.following
+        if self._next is None:
+            self._give_back()
+
+    def _give_back(self) -> None:
+        """Give back the room for pages that the list does not have."""
+        self._budget.reserve(-self._reserved)
+        self._reserved = 0
 
     def _extend(self) -> None:
         if self._next is None or hash(self._next) in self._known:
             return
         if self._is_dropped or len(self._held) >= self._max_held:
             return
-        if self._is_taken or not self._held or self._budget.has_room():
+        if self._reserved:
+            self._reserved -= 1
+            self._budget.reserve(-1)
+            self._request_page(self._next)
+        elif self._is_taken or not self._held or self._budget.has_room():
             self._request_page(self._next)
         else:
             self._budget.is_short = True
@@ -209,12 +254,11 @@ class PagedList:
             may_help = error.is_timeout
         else:
             may_help = response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR
-        if not may_help or len(self._page_sizes) == 1:
+        if not may_help or not self._page_sizes.shrink(self._size):
             return False
         with self._lock:
-            self._page_sizes.popleft()
             self._release(self._held.popleft())
             # A single attempt, unless this is the smallest size.
-            is_last = len(self._page_sizes) == 1
+            is_last = self._page_sizes.is_smallest
             self._request_page(self._requested, attempts=0 if is_last else ATTEMPTS - 1)
         return True

@@ -8,6 +8,7 @@ list itself, so prefetching changes neither what is read nor its order.
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -156,3 +157,29 @@ class Prefetcher:
         is_known = key in self._owners or key in partition.keys
         partition.keys.add(key)
         return is_known
+
+
+def interleaved(
+    plans: Iterable[Iterator[Prefetch | None]],
+) -> Iterator[Prefetch | None]:
+    """Yield the lists of plans that are read one after the other.
+
+    A plan goes on while later ones do not know their next list, and the other way
+    round. None while no plan knows one.
+    """
+    later, started = iter(plans), deque["Iterator[Prefetch | None]"]()
+    is_exhausted = False
+    while started or not is_exhausted:
+        for plan in list(started):
+            for prefetch in plan:
+                if prefetch is None:
+                    break
+                yield prefetch
+            else:
+                started.remove(plan)
+        if not is_exhausted:
+            first = [*itertools.islice(later, 1)]
+            is_exhausted = not first
+            started += first
+        elif started:
+            yield None

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from tap_sentry.api import errors
 from tap_sentry.api.fallback import PathReader
-from tap_sentry.api.paged_list import MAX_HELD, Page, PagedList
+from tap_sentry.api.paged_list import MAX_HELD, Page, PagedList, PageSizes
 from tap_sentry.api.pending import PendingRequest
 from tap_sentry.api.prefetch import Prefetch
 from tap_sentry.api.responses import has_link, read_body
@@ -92,7 +92,7 @@ class ListReader(PathReader):
         return PagedList(
             self._client.scheduler,
             request,
-            page_sizes=page_sizes or self._source.page_sizes,
+            page_sizes=PageSizes(page_sizes or self._source.page_sizes),
             is_last=is_last
             or (lambda page: self._source.is_last_page(page.rows, context or {})),
             max_held=max_held,
@@ -166,6 +166,12 @@ class ListReader(PathReader):
         yield from self.with_fallback(
             context, lambda: self.within_retention(context, window, read)
         )
+
+    @property
+    def is_parallel(self) -> bool:
+        """Whether the server answers several requests for the list at a time."""
+        limiters = self._client.scheduler.limiters_of([self.current_path])
+        return all(limiter.is_parallel for limiter in limiters)
 
     def retained(self, context: Context | None, window: Window) -> Window:
         """Return the part of a window that lies within the server's retention."""

@@ -11,12 +11,16 @@ from tap_sentry.streams.issue_children import IssueChild
 from tap_sentry.streams.issues import ProjectIssues
 from tap_sentry.streams.projects import OrganizationProjects
 from tap_sentry.streams.schema import ORGANIZATION_ID, PROJECT_KEY, schema_of, text
+from tap_sentry.streams.stored_events import StoredEvents
 from tap_sentry.streams.windowed import WindowedStream
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from singer_sdk import Tap
+
     from tap_sentry.records.bodies import Row
+    from tap_sentry.run import Run
     from tap_sentry.streams.base import Context
 
 #: What an event belongs to.
@@ -43,11 +47,21 @@ class ProjectEvents(WindowedStream):
     renamed = EVENT_NAMES
     schema = schema_of(*IDS, *EVENT_COLUMNS)
 
+    def __init__(self, tap: Tap, run: Run) -> None:
+        """Count nothing yet."""
+        super().__init__(tap, run)
+        self._stored = StoredEvents(self)
+
     @functools.cached_property
     def issues(self) -> ProjectIssues | None:
         """The stream of issues, if the events of issues are read too."""
         issues = self.sibling(ProjectIssues)
         return issues if issues.has_selected_descendents else None
+
+    @property
+    def stored(self) -> StoredEvents:
+        """Sentry's own count of the events."""
+        return self._stored
 
     def records_of(self, row: Row, context: Context) -> Iterable[Row]:
         """Return the records of an event, and keep its issue for `IssueEvents`."""
@@ -70,6 +84,11 @@ class ProjectEventEntries(ProjectEvents):
     selected_by_default = False
     is_entries = True
     schema = schema_of(*IDS, *ENTRY_COLUMNS)
+
+    @property
+    def stored(self) -> StoredEvents:
+        """The count that both streams share."""
+        return self.sibling(ProjectEvents).stored
 
 
 class IssueEvents(IssueChild):

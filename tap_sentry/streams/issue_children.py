@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from singer_sdk import Tap
 
     from tap_sentry.api.prefetch import Prefetch
-    from tap_sentry.api.ties import Place
     from tap_sentry.records.bodies import Row
     from tap_sentry.run import Run
     from tap_sentry.streams.base import Context
@@ -126,12 +125,10 @@ class IssueList(IssueChild):
             if date is None or date in window
         ]
 
-    def prefetch_scan(
-        self, context: Context, scan: Scan, place: Place | None = None
-    ) -> Prefetch:
-        """Return the list of an issue."""
-        del scan, place
-        return self.reader.prefetch(context)
+    def scan_prefetches(self, context: Context, scan: Scan) -> Iterator[Prefetch]:
+        """Yield the list of an issue."""
+        del scan
+        yield self.reader.prefetch(context)
 
     def on_failed(self, context: Context) -> None:
         """Visit all issues of the organization again in the next run."""

@@ -12,6 +12,7 @@ from singer_sdk.exceptions import (
 )
 
 from tap_sentry.api import errors
+from tap_sentry.api.prefetch import interleaved
 from tap_sentry.records import bodies
 from tap_sentry.records.dates import instant_of
 from tap_sentry.streams.chosen import ChosenIssues
@@ -165,10 +166,13 @@ class ProjectIssues(WindowedStream):
                 ids := self.known_ids(context, scan.window)
             ) is None or child.reader.is_unverified:
                 yield None
-            for issue in ids:
-                if scan.issue is None or issue >= scan.issue:
-                    one = {**context, "issue_id": str(issue)}
-                    yield child.prefetch_scan(one, scan.of_issue(issue))
+            yield from interleaved(
+                child.scan_prefetches(
+                    {**context, "issue_id": str(issue)}, scan.of_issue(issue)
+                )
+                for issue in ids
+                if scan.issue is None or issue >= scan.issue
+            )
 
     def _child_scans(self, context: Context) -> list[tuple[WindowedStream, Scan]]:
         """Return the first scan of each child in use."""

@@ -7,29 +7,29 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from tap_sentry.api import errors, ties
-from tap_sentry.api.paged_list import Page, PagedList
-from tap_sentry.api.ties import Place
 from tap_sentry.records import bodies
-from tap_sentry.records.dates import instant_of, newest_of
+from tap_sentry.records.dates import instant_of
 from tap_sentry.streams.base import SentryStream
 from tap_sentry.streams.event_rows import ENTRIES_SCHEMA, entries_of, fill_in
+from tap_sentry.streams.scan_lists import ScanLists, part_of
+from tap_sentry.streams.slices import Slices
 from tap_sentry.sync import state
-from tap_sentry.windows import BEGINNING, DAY, Window, to_text
+from tap_sentry.windows import BEGINNING, Window, to_text
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Hashable, Iterable, Iterator, Mapping
 
-    from tap_sentry.api.pending import PendingRequest
+    from singer_sdk import Tap
+
     from tap_sentry.api.prefetch import Prefetch
+    from tap_sentry.api.ties import Place
     from tap_sentry.records.bodies import Row
+    from tap_sentry.run import Run
     from tap_sentry.streams.base import Context
+    from tap_sentry.streams.stored_events import StoredEvents
 
 #: Ids of a list that are remembered: pages of a list that is paged by row can overlap.
 REMEMBERED = 1000
-
-#: The shortest time for which a Sentry keeps its events.
-KEPT = 30 * DAY
 
 
 class WindowedStream(SentryStream):
@@ -49,11 +49,17 @@ class WindowedStream(SentryStream):
 
     #: Whether requests have `start` and `end`.
     takes_dates: ClassVar[bool] = True
-    #: Whether the server cuts the list by them, until it shows otherwise.
-    is_cut: bool = True
+    #: Whether the server cuts the list by them, as far as is known.
+    is_cut: ClassVar[bool] = True
 
     #: How far before its bookmark the list is read again, if further than `lookback`.
     refresh: ClassVar[timedelta] = timedelta()
+
+    def __init__(self, tap: Tap, run: Run) -> None:
+        """Start without slices."""
+        super().__init__(tap, run)
+        #: The slices of the scans that are being read or prefetched.
+        self._slices: dict[Hashable, Slices] = {}
 
     @property
     def row_schema(self) -> Mapping[str, Any]:
@@ -152,7 +158,7 @@ class WindowedStream(SentryStream):
         window = Window(scan.window.start, scan.end)
         reached = scan
         seen: dict[object, None] = {}
-        for page in self.scan_pages(context, scan):
+        for page, start, is_more in self.slices(context, scan).pages():
             self.run.results.add_missed(self.name, page.missed)
             place = cast("Place | None", page.following)
             # All rows of a second may be repeated.
@@ -168,126 +174,53 @@ class WindowedStream(SentryStream):
                     if len(seen) > most:
                         del seen[next(iter(seen))]
                     rows.append(row)
-                    # A date before all that Sentry holds does not move the scan.
-                    if date is not None and BEGINNING <= date < (
-                        reached.at or window.end
-                    ):
-                        reached = replace(reached, at=date)
-            yield rows, resumable(reached, place)
+                    # A date before all that Sentry holds does not move the scan, nor
+                    # does one leave out slices.
+                    if date is not None and date >= BEGINNING:
+                        date = max(date, start)
+                        if date < (reached.at or window.end):
+                            reached = replace(reached, at=date)
+            if place is None and is_more:
+                yield rows, replace(reached, cursor=None)
+            else:
+                yield rows, resumable(reached, place)
+        self._slices.pop(self.slices_key(context, scan), None)
 
-    def scan_pages(self, context: Context, scan: state.Scan) -> Iterator[Page]:
-        """Yield the pages of a scan.
+    # Lists ----------------------------------------------------------------------------
 
-        Sentry fails (500, 400) where all of a window is older than what it keeps, and
-        rejects cursors that are no longer valid. A scan that was interrupted too long
-        ago is therefore requested from its top, and Sentry returns what it keeps.
-        """
-        is_read = False
-        try:
-            for page in self.pages_within_retention(context, scan):
-                is_read = True
-                yield page
-        except (errors.TransientError, errors.RejectedError):
-            is_old = scan.at and self.run.settings.end - scan.end >= KEPT
-            if is_read or not (is_old or scan.cursor):
-                raise
-            top = replace(scan, at=None, cursor=None)
-            yield from self.pages_within_retention(context, top)
+    @functools.cached_property
+    def scan_lists(self) -> ScanLists:
+        """Makes and reads the lists."""
+        return ScanLists(self)
 
-    def pages_within_retention(
-        self, context: Context, scan: state.Scan
-    ) -> Iterator[Page]:
-        """Yield the pages of a scan, from a later start if Sentry keeps less."""
-        place: Place | None = None
+    @property
+    def stored(self) -> StoredEvents | None:
+        """Counts the rows of the lists, if the server does."""
+        return None
 
-        def rest() -> Prefetch:
-            return self.prefetch_scan(context, scan, place)
+    def slices(self, context: Context, scan: state.Scan) -> Slices:
+        """Return the slices of a scan; the same ones until it has been read."""
+        key = self.slices_key(context, scan)
+        if key not in self._slices:
+            self._slices[key] = Slices(self.scan_lists, context, scan, self.stored)
+        return self._slices[key]
 
-        window = Window(scan.window.start, scan.end) if self.takes_dates else None
-        for page in self.reader.pages(context, rest, window):
-            place = cast("Place | None", page.following)
-            yield page
+    def slices_key(self, context: Context, scan: state.Scan) -> Hashable:
+        """Return what identifies the slices of a scan."""
+        return (*context.values(), part_of(scan))
 
     def prefetches(self, context: Context) -> Iterator[Prefetch | None]:
-        """Yield the list of the first scan."""
+        """Yield the lists of the first scan."""
         for scan in self.scans(context)[:1]:
-            yield self.prefetch_scan(context, scan)
+            yield from self.scan_prefetches(context, scan)
 
-    def prefetch_scan(
-        self, context: Context, scan: state.Scan, place: Place | None = None
-    ) -> Prefetch:
-        """Return the list of a scan, or what is left of it at a place."""
-        make = functools.partial(self.scan_list, context, scan, place)
-        part = part_of(scan) if place is None else (part_of(scan), place)
-        return self.reader.prefetch(context, make, part=part)
-
-    def scan_list(
-        self, context: Context, scan: state.Scan, start: Place | None = None
-    ) -> PagedList:
-        """Return the pages of a scan, from a place on if it does not begin anew.
-
-        Dates end the list if the server ignores windows.
-        """
-        whole = Window(scan.window.start, scan.end)
-        kept = self.reader.retained(context, whole)
-
-        def is_older(page: Page) -> bool:
-            place = cast("Place | None", page.following)
-            if place and place.second:
-                return False
-            # Servers order events by either date. The first row is enough for nearly
-            # every page.
-            columns = (self.date_column, "dateReceived")
-            dates = (newest_of(row, *columns) for row in page.rows)
-            return bool(page.rows) and all(
-                date is not None and whole.is_after(date) for date in dates
-            )
-
-        def ask(place: Place, page_size: int) -> PendingRequest[Page]:
-            window = Window(place.start or kept.start, place.end or kept.end)
-            size = ties.page_size(page_size, place)
-            pending = self.reader.request_page(
-                context, self.query(window), place.cursor, size
-            )
-            read = pending.read
-            pending.read = lambda response: self.placed(read(response), place, window)
-            return pending
-
-        return PagedList(
-            self.run.client.scheduler,
-            ask,
-            page_sizes=self.page_sizes,
-            place=start or Place(scan.cursor),
-            is_last=is_older,
-        )
-
-    def placed(self, page: Page, place: Place, window: Window) -> Page:
-        """Add the place after a page to it; runs in a thread of the pool."""
-        cursor = cast("str | None", page.following)
-        if cursor is None and not place.tie:
-            return page
-        dated = [
-            (bodies.decode_value(row.get(self.id_column)), date)
-            for row in page.rows
-            if (date := instant_of(row, self.date_column)) is not None
-        ]
-        first, last = (
-            date.replace(microsecond=0) for date in (window.start, window.end)
-        )
-        if not all(first <= date < last for _, date in dated):
-            self.is_cut = False
-            if instead := ties.uncut(place):
-                # These rows are those of the list's top.
-                return Page([], instead.place, page.size, instead.missed)
-        next_place = ties.next_place(place, dated, cursor, is_cut=self.is_cut)
-        return replace(page, following=next_place.place, missed=next_place.missed)
+    def scan_prefetches(
+        self, context: Context, scan: state.Scan
+    ) -> Iterator[Prefetch | None]:
+        """Yield the lists of a scan; None while no other is known."""
+        return self.slices(context, scan).prefetches()
 
 
 def resumable(scan: state.Scan, place: Place | None) -> state.Scan | None:
     """Return the scan to resume at a place; None at the end of a list."""
     return scan.resumable(place.kept_cursor, place.second) if place else None
-
-
-def part_of(scan: state.Scan) -> Hashable:
-    """Return what identifies the list of a scan, however far the scan has come."""
-    return scan.window.start, scan.window.end, scan.issue

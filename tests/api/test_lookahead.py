@@ -18,7 +18,7 @@ import pytest
 import requests
 
 from tap_sentry.api.budget import BufferBudget
-from tap_sentry.api.paged_list import Page, PagedList
+from tap_sentry.api.paged_list import Page, PagedList, PageSizes
 from tap_sentry.api.pending import PendingRequest
 from tap_sentry.api.prefetch import Prefetch, Prefetcher
 from tap_sentry.api.scheduler import RequestScheduler
@@ -279,7 +279,9 @@ def test_a_list_that_had_no_room_goes_on_when_there_is() -> None:
 
     def want(name: str) -> Prefetch:
         ask = functools.partial(source.ask, name)
-        return Prefetch(name, lambda: PagedList(fetcher, ask, page_sizes=(1,)))
+        return Prefetch(
+            name, lambda: PagedList(fetcher, ask, page_sizes=PageSizes((1,)))
+        )
 
     def wait_for(asked: set[str]) -> None:
         for _ in range(200):

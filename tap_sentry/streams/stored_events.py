@@ -1,0 +1,103 @@
+"""Sentry's own count of the error events that it has stored."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+from tap_sentry.api import errors
+from tap_sentry.api.paged_list import Page, PagedList, PageSizes
+from tap_sentry.api.pending import PendingRequest
+from tap_sentry.api.prefetch import Prefetch
+from tap_sentry.api.responses import read_body
+from tap_sentry.records.counts import decode_counts
+from tap_sentry.windows import DAY, Window, floor
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+    from datetime import datetime, timedelta
+
+    import requests
+
+    from tap_sentry.streams.base import Context, SentryStream
+
+#: The start of each hour or day, by ascending time, and the number of its events.
+Counts: TypeAlias = "list[tuple[datetime, int]]"
+
+#: How far back events are counted; most servers keep no older ones.
+KEPT = 90 * DAY
+PATH = "/projects/{organization}/{project}/stats/"
+
+
+class StoredEvents:
+    """The number of error events of projects, by the hour or day of the event.
+
+    https://docs.sentry.io/api/projects/retrieve-event-counts-for-a-project/
+    """
+
+    def __init__(self, stream: SentryStream) -> None:
+        """Request nothing yet.
+
+        Args:
+            stream: The stream that the counts are requested for.
+        """
+        self._stream = stream
+        self._counts: dict[Hashable, Counts] = {}
+
+    def prefetch(self, context: Context, window: Window, length: timedelta) -> Prefetch:
+        """Return the list with the counts of a window as its only page."""
+        stream, client = self._stream, self._stream.run.client
+        start = floor(max(window.start, window.end - KEPT), length)
+        query = {
+            "stat": "generated",
+            "resolution": "1d" if length == DAY else "1h",
+            "since": int(start.timestamp()),
+            # The interval of `until` is part of the answer.
+            "until": int(window.end.timestamp()) - 1,
+        }
+
+        def read(response: requests.Response) -> Page:
+            stream.validate_response(response)
+            return Page(list(read_body(response, decode_counts)), None)
+
+        def request(place: object, page_size: int) -> PendingRequest[Page]:
+            del place, page_size
+            url = stream.url(PATH, context)
+            return PendingRequest(stream.name, PATH, client.prepare(url, query), read)
+
+        return Prefetch(
+            (PATH, *key_of(context, window, length)),
+            lambda: PagedList(client.scheduler, request, page_sizes=PageSizes((1,))),
+        )
+
+    def known(
+        self, context: Context, window: Window, length: timedelta
+    ) -> Counts | None:
+        """Return the counts of a window; None before they have arrived."""
+        key = key_of(context, window, length)
+        if key in self._counts:
+            return self._counts[key]
+        wanted = self.prefetch(context, window, length)
+        rows = self._stream.run.client.prefetcher.peek(wanted.key)
+        return None if rows is None else counts_of(rows)
+
+    def take(self, context: Context, window: Window, length: timedelta) -> Counts:
+        """Return the counts of a window; none where the server does not count."""
+        key = key_of(context, window, length)
+        if key not in self._counts:
+            wanted = self.prefetch(context, window, length)
+            try:
+                pages = list(self._stream.run.client.prefetcher.take(wanted))
+            except errors.SKIPPABLE_ERRORS:
+                pages = []
+            self._counts[key] = counts_of([row for page in pages for row in page.rows])
+        return self._counts[key]
+
+
+def counts_of(rows: list[dict[str, object]]) -> Counts:
+    """Return the counts in an answer."""
+    return [(row["timestamp"], row["count"]) for row in rows]  # type: ignore[misc] # as decoded
+
+
+def key_of(context: Context, window: Window, length: timedelta) -> tuple[Hashable, ...]:
+    """Return what identifies the counts of a window."""
+    return context["project_id"], window.start, window.end, length
