@@ -22,7 +22,7 @@ from tests.sentry import (
     SentrySimulator,
     Token,
 )
-from tests.sentry.data import generated
+from tests.sentry.data import generated, uneven
 from tests.sentry.truth import has
 
 NOW = datetime(2026, 11, 23, 12, 30, tzinfo=UTC)
@@ -653,6 +653,24 @@ def test_generated_data_are_as_many_as_asked_for_and_the_same_each_time():
     assert first.records("issue_events") == second.records("issue_events")
     assert len(first.truth("project_events")) == 500
     assert len(first.truth("project_issues")) == 30
+
+
+def test_uneven_data_are_as_many_as_asked_for_and_few_make_the_most():
+    (built,) = uneven(now=NOW, projects=5, issues=50, events=5000)
+    sizes = [len(project.events) for project in built.projects]
+    issues = [issue for project in built.projects for issue in project.issues]
+    counts = sorted(len(issue.events) for issue in issues)
+    assert (sum(sizes), len(issues), sum(counts)) == (5000, 50, 5000)
+    assert sizes[0] > 4 * sizes[-1]
+    assert 1 <= counts[0] < counts[-1] / 10
+    times = [time for project in built.projects for time in project.events.times]
+    assert timedelta(days=80) < NOW - min(times) < timedelta(days=89)
+    (even,) = uneven(now=NOW, projects=5, issues=50, events=5000, skew=0)
+    assert {len(project.events) for project in even.projects} == {1000}
+    (again,) = uneven(now=NOW, projects=5, issues=50, events=5000)
+    assert [row.id for row in again.projects[0].events] == [
+        row.id for row in built.projects[0].events
+    ]
 
 
 def test_it_runs_as_a_process_of_its_own():
