@@ -210,7 +210,7 @@ def limits(options: Options) -> Iterator[Line]:
     limited = {"projects/{org}/{project}/events/": limit}
     with folder() as files, simulating(size=size, limits=limited) as server:
         catalog = files.catalog(TAP, ["project_event_entries", "project_users"])
-        config = files.config(server.url)
+        config = files.config(server.url, events_by="project")
         used = run([*TAP, "--config", config, "--catalog", catalog])
         asked = server.asked()
     yield Line(

@@ -94,7 +94,8 @@ def read(form: Form, size: dict[str, Any], width: int) -> tuple[Used, dict[str, 
 #: The key of `project_events`.
 KEY = ("organization_id", "project_id", "eventID")
 #: How many times as fast as on sentry.io time goes by. The more, the shorter the case;
-#: but a request must take the tap and the simulator less time than the limit grants.
+#: but the processor must not be what it waits for. A request of 75 light events, which
+#: is granted after 25 ms / 4, takes the tap 2.7 ms and the simulator 0.8 ms.
 HURRY = 4
 #: The requests that sentry.io grants in a second of the case, but for project events.
 A_SECOND = 40 * HURRY
