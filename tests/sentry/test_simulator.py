@@ -508,6 +508,15 @@ def test_rate_limits_are_told_and_kept():
         assert sentry.refused == 1
 
 
+def test_endpoints_without_a_limit_of_their_own_share_one():
+    with simulated(rate_limits=SAAS_LIMITS | {"*": Limit(3, 60)}).patched() as sentry:
+        issue = sentry.project("pump-station").issues[0]
+        paths = [f"{ORG}issues/", f"{ORG}issues/{issue.id}/events/", f"{ORG}teams/"]
+        assert all(ask(sentry, path).ok for path in paths)
+        assert ask(sentry, f"{ORG}issues/").status_code == 429
+        assert ask(sentry, f"{PUMP}stats/").ok  # has a limit of its own
+
+
 def test_requests_at_once_are_counted_and_limited():
     template = "projects/{org}/{project}/events/"
     sentry = simulated(latency=0.1, rate_limits={template: Limit(60, 60, 1)})
