@@ -16,7 +16,8 @@ import sys
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
-from tests.benchmarks.cases import CASES, Line, Options, measured
+from tests.benchmarks.cases import CASES, measured
+from tests.benchmarks.lines import Line, Options
 
 
 def main() -> None:

@@ -9,46 +9,24 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tests.benchmarks import events
+from tests.benchmarks.lines import Line, Options
 from tests.benchmarks.plain import MEASURED
-from tests.benchmarks.running import FLOOR, PLAIN, TAP, Server, folder, run, serving
+from tests.benchmarks.running import (
+    FLOOR,
+    PLAIN,
+    TAP,
+    Server,
+    folder,
+    run,
+    serving,
+    simulating,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from tests.benchmarks.running import Folder, Used
-
-
-@dataclass(frozen=True)
-class Line:
-    """A measured figure and its target."""
-
-    what: str
-    figure: float
-    target: float
-    unit: str = "x"
-    #: Whether more is better.
-    is_floor: bool = False
-    #: The measurements behind the figure.
-    note: str = ""
-
-    @property
-    def is_met(self) -> bool:
-        """Whether the figure reaches its target, to the precision that is printed."""
-        better = (-1 if self.is_floor else 1) * (self.figure - self.target)
-        return better < 0.005
-
-
-@dataclass(frozen=True)
-class Options:
-    """How thorough the benchmark is."""
-
-    #: The part of the usual amount of data.
-    share: float = 1
-    repeat: int = 5
-
-    def of(self, number: int, step: int = 1000) -> int:
-        """The share of a number, in whole steps."""
-        return max(1, round(number * self.share / step)) * step
 
 
 # Processor time for each record -------------------------------------------------------
@@ -232,7 +210,7 @@ def limits(options: Options) -> Iterator[Line]:
     limited = {"projects/{org}/{project}/events/": limit}
     with folder() as files, simulating(size=size, limits=limited) as server:
         catalog = files.catalog(TAP, ["project_event_entries", "project_users"])
-        config = files.config(server.url)
+        config = files.config(server.url, events_by="project")
         used = run([*TAP, "--config", config, "--catalog", catalog])
         asked = server.asked()
     yield Line(
@@ -273,11 +251,6 @@ def spans(options: Options) -> Iterator[Line]:
         1.15,
         note=f"{requests} requests, {asked['refused']} of them refused",
     )
-
-
-def simulating(**options: Any) -> Any:
-    """A simulator in a process of its own."""
-    return serving("simulated", json.dumps(options))
 
 
 # Memory -------------------------------------------------------------------------------
@@ -391,6 +364,10 @@ CASES: dict[str, Callable[[Options], Iterator[Line]]] = {
     ),
     "latency": latency,
     "limits": limits,
+    "long": events.long,
+    "deep": events.deep,
+    "wide": lambda options: events.wide(events.LIGHT, options),
+    "wide-full": lambda options: events.wide(events.FULL, options),
     "spans": spans,
     "memory": memory,
     "idle": idle,

@@ -80,11 +80,19 @@ class Server:
 
     def asked(self) -> dict[str, Any]:
         """The server's figures since the last call."""
-        assert self._process.stdin
-        self._process.stdin.write("\n")
-        self._process.stdin.flush()
-        found: dict[str, Any] = json.loads(self._line())
+        found: dict[str, Any] = self._say("")
         return found
+
+    def keys(self) -> list[str]:
+        """The keys of the events of projects that a simulator holds, joined by `/`."""
+        found: list[str] = self._say("keys")
+        return found
+
+    def _say(self, line: str) -> Any:
+        assert self._process.stdin
+        self._process.stdin.write(f"{line}\n")
+        self._process.stdin.flush()
+        return json.loads(self._line())
 
 
 @contextmanager
@@ -103,6 +111,11 @@ def serving(module: str, *options: str) -> Iterator[Server]:
             yield Server(process)
         finally:
             process.terminate()
+
+
+def simulating(**options: Any) -> Any:
+    """A simulator in a process of its own."""
+    return serving("simulated", json.dumps(options))
 
 
 TAP = ("-m", "tap_sentry")

@@ -3,11 +3,13 @@
     python -m tests.benchmarks.simulated '{"size": {"projects": 20}, "latency": 0.1}'
 
 Each line on standard input is answered with the number of requests since the last one,
-and the least number that would have been enough.
+and the least number that would have been enough; the line `keys` with the keys of all
+events.
 """
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 import sys
@@ -16,8 +18,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tests.benchmarks.server import say
-from tests.sentry import Limit, SentrySimulator
-from tests.sentry.data import generated
+from tests.sentry import SAAS_LIMITS, Limit, SentrySimulator
+from tests.sentry.data import Organization, generated, uneven
+from tests.sentry.events import write_event
 
 EVENTS = "projects/{org}/{project}/events/"
 EXPLORE = "organizations/{org}/events/"
@@ -28,22 +31,62 @@ PAGE, FULL_PAGE = 100, 10
 def main() -> None:
     """Serve until standard input is closed."""
     options = json.loads(sys.argv[1])
-    size = {"organizations": 1, "oddities": False, "full_kilobytes": 4}
     simulator = SentrySimulator(
-        generated(now=datetime.now(UTC), **size | options["size"]),
+        organizations(options),
         latency=options.get("latency", 0),
-        rate_limits={
-            template: Limit(**limit)
-            for template, limit in options.get("limits", {}).items()
-        },
+        rate_limits=limits(options),
     )
     add_spans(simulator, options.get("spans", 0))
+    if form := options.get("form"):
+        encode(simulator, form)
+    # Hundreds of thousands of objects that stay; searching them for garbage takes long.
+    gc.freeze()
     with simulator.served():
         say(simulator.url)
-        while sys.stdin.readline():
-            say(json.dumps(counts(simulator)))
+        while line := sys.stdin.readline():
+            tell = keys if line.strip() == "keys" else counts
+            say(json.dumps(tell(simulator)))
             simulator.requests.clear()
             simulator.refused = 0
+
+
+def organizations(options: dict[str, Any]) -> list[Organization]:
+    """Build the data: `uneven` has the arguments of that name, `size` all others."""
+    now = datetime.now(UTC)
+    if "uneven" in options:
+        return uneven(now=now, **options["uneven"])
+    size = {"organizations": 1, "oddities": False, "full_kilobytes": 4}
+    return generated(now=now, **size | options["size"])
+
+
+def limits(options: dict[str, Any]) -> dict[str, Limit]:
+    """The rate limits: those of sentry.io, `hurry` times as fast, or the given ones.
+
+    The reset that Sentry tells is a whole second. So limits for a second get larger,
+    where those for a minute get windows that are shorter.
+    """
+    if hurry := options.get("hurry"):
+        return {
+            template: Limit(limit.limit, limit.window / hurry, limit.concurrent)
+            if limit.window > 1
+            else Limit(limit.limit * hurry, limit.window, limit.concurrent)
+            for template, limit in SAAS_LIMITS.items()
+        }
+    given = options.get("limits", {})
+    return {template: Limit(**limit) for template, limit in given.items()}
+
+
+def encode(simulator: SentrySimulator, form: str) -> None:
+    """Encode all events now, which takes ten times as long as to send them."""
+    for organization in simulator.organizations:
+        for project in organization.projects:
+            for event in project.events:
+                write_event(simulator, event, form)
+
+
+def keys(simulator: SentrySimulator) -> list[str]:
+    """The keys of the events of all projects."""
+    return ["/".join(map(str, key)) for key in simulator.truth("project_events")]
 
 
 def add_spans(simulator: SentrySimulator, number: int) -> None:
@@ -73,6 +116,14 @@ def counts(simulator: SentrySimulator) -> dict[str, Any]:
         "refused": simulator.refused,
         "used": allowance_used(simulator),
         "least": sum(least(simulator)),
+        "pages": {
+            form: sum(
+                pages(len(project.events), size)
+                for organization in simulator.organizations
+                for project in organization.projects
+            )
+            for form, size in (("light", PAGE), ("full", FULL_PAGE))
+        },
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,7 @@ def project_events(sentry: World, call: Call) -> Answer:
         except RefusalError:
             detail = "Invalid date range parameters provided"
             raise refuse(400, detail) from None
+    window = limited(sentry, window)
     rows: Sequence[Event] = project.events.newest(window.start, window.end)
     if sentry.flavour.glitchtip:
         rows = sentry.remembered(
@@ -50,6 +52,14 @@ def project_events(sentry: World, call: Call) -> Answer:
     if query := call.one("query").lower():
         rows = [event for event in rows if query in event.message.lower()]
     return event_pages(sentry, call, window, rows, full=bool(call.one("full")))
+
+
+def limited(sentry: World, window: Window) -> Window:
+    """Cut a window where lists go back a few days only; nothing tells that they do."""
+    if sentry.project_event_days is None:
+        return window
+    first = sentry.clock() - timedelta(days=sentry.project_event_days)
+    return replace(window, start=max(window.start or first, first))
 
 
 @endpoint(

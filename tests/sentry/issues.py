@@ -119,8 +119,9 @@ def windowed(
     record = issue.record()
     figures = ("count", "userCount", "firstSeen", "lastSeen")
     record["lifetime"] = {name: record[name] for name in figures}
-    record |= tally(events)
-    record["filtered"] = tally(events) if query else None
+    counted = tally(events)
+    record |= counted
+    record["filtered"] = counted if query else None
     record |= graph(sentry, call, issue)
     record["isUnhandled"] = False
     for name in call.all("collapse"):

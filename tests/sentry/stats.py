@@ -86,12 +86,8 @@ def series_of(
     """Return the counts per interval, as the old endpoints do."""
     old = sentry.flavour.old_stats
     now = sentry.clock()
-    try:
-        until = float(call.one("until") or now.timestamp())
-        since = float(call.one("since") or until - DAY)
-    except ValueError:
-        raise internal_error() from None
-    if stat not in STATS or since > until:
+    since, until = period_of(sentry, call)
+    if stat not in STATS:
         raise internal_error()
     span = until - since
     automatic = "10s" if span <= HOUR else "1h" if span <= 7 * DAY else "1d"
@@ -99,17 +95,38 @@ def series_of(
     if resolution not in RESOLUTIONS:
         raise internal_error() if old else refuse(400, "Invalid resolution")
     step = RESOLUTIONS[resolution]
-    first = math.floor(since / step) if old else math.ceil(since / step)
-    buckets = range(first * step, math.floor(until / step) * step + 1, step)
-    kept = {"10s": HOUR, "1h": 7 * DAY, "1d": 90 * DAY}[resolution] if old else 90 * DAY
-    oldest = max(now.timestamp() - kept - step, buckets.stop - 1 - 10_000 * step)
+    # Whole intervals are stepped back from `until`: the interval of `since` is missing
+    # if it is later in its interval than `until` is.
+    last = math.floor(until / step) * step
+    buckets = range(last - math.floor(span / step) * step, last + 1, step)
+    days = {"10s": HOUR, "1h": 7 * DAY, "1d": 90 * DAY}[resolution] if old else 90 * DAY
+    oldest = max(now.timestamp() - days - step, last - (MOST_ROWS - 1) * step)
+    kept = sentry.kept(None)
     return [
         [
             float(at) if old else at,
-            count_errors(projects, stat, at, at + step) if at >= oldest else 0,
+            count_errors(projects, stat, at, at + step, kept) if at >= oldest else 0,
         ]
         for at in buckets
     ]
+
+
+def period_of(sentry: World, call: Call) -> tuple[float, float]:
+    """Return `since` and `until`, by default the past day but for its first second."""
+    old = sentry.flavour.old_stats
+    found: dict[str, float] = {}
+    for name in ("until", "since"):
+        text = call.one(name)
+        default = found["until"] - DAY + 1 if found else sentry.clock().timestamp()
+        try:
+            found[name] = float(text) if text else default
+        except ValueError:
+            detail = f"{name} must be a numeric timestamp."
+            raise internal_error() if old else refuse(400, detail) from None
+    if found["since"] > found["until"]:
+        detail = "start must be before or equal to end"
+        raise internal_error() if old else refuse(400, detail)
+    return found["since"], found["until"]
 
 
 @endpoint(
@@ -247,17 +264,22 @@ def outcomes(
     return counted
 
 
-def count_errors(
+def count_errors(  # noqa: PLR0913 - each is independent
     projects: Iterable[Project],
     stat: str,
     start: int,
     stop: int,
+    kept: datetime | None = None,
     *,
     by_event: bool = True,
 ) -> int:
-    """Count the errors in `[start, stop)` for one of the four old stats."""
+    """Count the errors in `[start, stop)` for one of the four old stats.
+
+    Stored events are counted from `kept` on, the date before which none are left.
+    """
     if stat == "generated" and by_event:
         low, high = (datetime.fromtimestamp(at, UTC) for at in (start, stop))
+        low = max(low, kept) if kept else low
         return sum(len(project.events.newest(low, high)) for project in projects)
     return sum(
         hours[hour]

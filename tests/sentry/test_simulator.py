@@ -22,7 +22,7 @@ from tests.sentry import (
     SentrySimulator,
     Token,
 )
-from tests.sentry.data import generated
+from tests.sentry.data import generated, uneven
 from tests.sentry.truth import has
 
 NOW = datetime(2026, 11, 23, 12, 30, tzinfo=UTC)
@@ -154,7 +154,8 @@ def test_a_token_reads_what_its_scopes_and_organizations_allow(patched):
         (f"{PUMP}user-feedback/", {"status": "resolved"}, 400),
         (f"{PUMP}stats/", {"resolution": "5m"}, 400),
         (f"{PUMP}stats/", {"stat": "seen"}, 500),
-        (f"{PUMP}stats/", {"since": "2026-11-01"}, 500),
+        (f"{PUMP}stats/", {"since": "2026-11-01"}, 400),
+        (f"{PUMP}stats/", {"since": "1795000000", "until": "1790000000"}, 400),
         (f"{ORG}stats/", {"stat": "generated"}, 500),
         (f"{ORG}issues/", {"project": "pump-station"}, 400),
         (f"{ORG}issues/", {"project": "1"}, 403),
@@ -259,6 +260,103 @@ def test_old_and_new_counts_agree(patched):
     )
     mine = [row for key, row in truth.items() if key[1] == project.id]
     assert [row["count"] for row in mine] == sums
+
+
+def epoch(date):
+    return datetime.fromisoformat(date).replace(tzinfo=UTC).timestamp()
+
+
+@pytest.mark.parametrize(
+    ("resolution", "since", "until", "first", "number"),
+    [
+        # On boundaries both ends are counted: one more than the period has intervals.
+        ("1d", "2026-11-01", "2026-11-03", "2026-11-01", 3),
+        # Later in its day than `until`, so that the day of `since` is missing.
+        ("1d", "2026-11-01T09:00", "2026-11-03T08:00", "2026-11-02", 2),
+        # Earlier in its day, so that the day of `since` is there, and counted whole.
+        ("1d", "2026-11-01T07:00", "2026-11-03T08:00", "2026-11-01", 3),
+        # The last second of a day.
+        ("1d", "2026-11-01", "2026-11-02T23:59:59", "2026-11-01", 2),
+        ("1h", "2026-11-01T07:30", "2026-11-01T09:10", "2026-11-01T08:00", 2),
+        ("10s", "2026-11-01T07:00:03", "2026-11-01T07:05:03", "2026-11-01T07:00", 31),
+        # Shorter than an interval: that of `until` alone.
+        ("1d", "2026-11-01T23:00", "2026-11-02T01:00", "2026-11-02", 1),
+    ],
+)
+def test_counts_step_back_from_until(  # noqa: PLR0913, PLR0917 - dates
+    patched, resolution, since, until, first, number
+):
+    pairs = ask(
+        patched,
+        f"{PUMP}stats/",
+        stat="generated",
+        resolution=resolution,
+        since=epoch(since),
+        until=epoch(until),
+    ).json()
+    step = {"10s": 10, "1h": 3600, "1d": 86400}[resolution]
+    assert [at for at, _ in pairs] == [epoch(first) + step * n for n in range(number)]
+
+
+def test_counts_of_the_past_day_are_those_of_today(patched):
+    """As recorded: the default period is a day but for a second."""
+    pairs = ask(patched, f"{PUMP}stats/", stat="generated", resolution="1d").json()
+    midnight = datetime(2026, 11, 23, tzinfo=UTC)
+    events = patched.project("pump-station").events.newest(midnight, NOW)
+    assert pairs == [[midnight.timestamp(), len(events)]]
+
+
+def test_generated_are_the_stored_errors_by_their_own_date(patched):
+    project = patched.project("pump-station")
+    issue = project.issues[0]
+
+    def counted():
+        since = (NOW - timedelta(days=91)).timestamp()
+        until = (NOW + timedelta(days=1)).timestamp()
+        params = {"stat": "generated", "resolution": "1d"}
+        path = f"{PUMP}stats/"
+        pairs = ask(patched, path, since=since, until=until, **params).json()
+        return {datetime.fromtimestamp(at, UTC): count for at, count in pairs}
+
+    def listed():
+        window = {"start": "2010-01-01", "end": "2026-11-25"}
+        return len(crawl(patched, f"{PUMP}events/", **window))
+
+    before = counted()
+    assert sum(before.values()) == listed() < len(project.events)
+    late = datetime(2026, 11, 20, 23, 59, 59, tzinfo=UTC)
+    patched.add_event("pump-station", issue, late, received=NOW)
+    # On the day when the oldest events are deleted, that is in the middle of one.
+    kept = NOW - timedelta(days=90)
+    for seconds in (-1, 0):
+        patched.add_event("pump-station", issue, kept + timedelta(seconds=seconds))
+    after = counted()
+    midnight = late.replace(hour=0, minute=0, second=0)
+    oldest = kept.replace(hour=0, minute=0)
+    assert after[midnight] == before[midnight] + 1
+    assert after[oldest] == before[oldest] + 1
+    assert sum(after.values()) == sum(before.values()) + 2 == listed()
+    patched.delete_issue(issue)
+    assert sum(counted().values()) == listed()
+    assert listed() < sum(before.values())
+    assert ask(patched, f"{ORG}issues/{issue.id}/events/").status_code == 404
+
+
+@pytest.mark.parametrize("flavour", ["saas", "self-hosted-24"])
+def test_lists_of_project_events_may_end_after_some_days(flavour):
+    with simulated(flavour).patched() as sentry:
+        sentry.project_event_days = 7
+        project = sentry.project("pump-station")
+        kept = NOW - timedelta(days=7)
+        window = {"start": "2026-10-01T00:00:00", "end": "2026-11-30T00:00:00"}
+        rows = crawl(sentry, f"{PUMP}events/", **window)
+        assert len(rows) == len(project.events.newest(kept)) < len(project.events)
+        issue = project.issues[0]
+        rows = crawl(sentry, f"{ORG}issues/{issue.id}/events/", **window)
+        assert len(rows) == len(issue.events)  # these are not cut
+        if sentry.flavour.event_dates:
+            old = {"start": "2026-11-01T00:00:00", "end": "2026-11-02T00:00:00"}
+            assert not ask(sentry, f"{PUMP}events/", **old).json()
 
 
 @pytest.mark.parametrize(
@@ -410,6 +508,15 @@ def test_rate_limits_are_told_and_kept():
         assert sentry.refused == 1
 
 
+def test_endpoints_without_a_limit_of_their_own_share_one():
+    with simulated(rate_limits=SAAS_LIMITS | {"*": Limit(3, 60)}).patched() as sentry:
+        issue = sentry.project("pump-station").issues[0]
+        paths = [f"{ORG}issues/", f"{ORG}issues/{issue.id}/events/", f"{ORG}teams/"]
+        assert all(ask(sentry, path).ok for path in paths)
+        assert ask(sentry, f"{ORG}issues/").status_code == 429
+        assert ask(sentry, f"{PUMP}stats/").ok  # has a limit of its own
+
+
 def test_requests_at_once_are_counted_and_limited():
     template = "projects/{org}/{project}/events/"
     sentry = simulated(latency=0.1, rate_limits={template: Limit(60, 60, 1)})
@@ -555,6 +662,24 @@ def test_generated_data_are_as_many_as_asked_for_and_the_same_each_time():
     assert first.records("issue_events") == second.records("issue_events")
     assert len(first.truth("project_events")) == 500
     assert len(first.truth("project_issues")) == 30
+
+
+def test_uneven_data_are_as_many_as_asked_for_and_few_make_the_most():
+    (built,) = uneven(now=NOW, projects=5, issues=50, events=5000)
+    sizes = [len(project.events) for project in built.projects]
+    issues = [issue for project in built.projects for issue in project.issues]
+    counts = sorted(len(issue.events) for issue in issues)
+    assert (sum(sizes), len(issues), sum(counts)) == (5000, 50, 5000)
+    assert sizes[0] > 4 * sizes[-1]
+    assert 1 <= counts[0] < counts[-1] / 10
+    times = [time for project in built.projects for time in project.events.times]
+    assert timedelta(days=80) < NOW - min(times) < timedelta(days=89)
+    (even,) = uneven(now=NOW, projects=5, issues=50, events=5000, skew=0)
+    assert {len(project.events) for project in even.projects} == {1000}
+    (again,) = uneven(now=NOW, projects=5, issues=50, events=5000)
+    assert [row.id for row in again.projects[0].events] == [
+        row.id for row in built.projects[0].events
+    ]
 
 
 def test_it_runs_as_a_process_of_its_own():

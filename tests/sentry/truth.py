@@ -216,7 +216,14 @@ def count_rows(  # noqa: PLR0913, PLR0917 - each is independent
             for at in range(floored(start, step), math.ceil(end.timestamp()), step):
                 stamp = iso(datetime.fromtimestamp(at, UTC), "seconds")
                 name = "generated" if sentry.flavour.glitchtip else stat
-                count = count_errors(projects, name, at, at + step, by_event=by_event)
+                count = count_errors(
+                    projects,
+                    name,
+                    at,
+                    at + step,
+                    sentry.kept(None),
+                    by_event=by_event,
+                )
                 row = {"stat": stat, "timestamp": stamp, "count": count}
                 key = (organization.id, *ids, stat, resolution, stamp)
                 yield key, row.copy

@@ -98,6 +98,9 @@ class World:
         #: How many old releases and further monitors each organization has.
         self.old_releases = 0
         self.more_monitors = 0
+        #: How many days back the lists of a project's events go, where an organization
+        #: has the flag `organizations:project-event-date-limit`; None is no limit.
+        self.project_event_days: int | None = None
         #: Ids of issues that have events but are not in the issue list yet.
         self.unlisted: set[str] = set()
         self.builder = Builder(now, seed=2)
@@ -181,6 +184,14 @@ class World:
         """Add an issue without events."""
         with self.changing():
             return self.builder.issue(self.project(project), title, **columns)
+
+    def delete_issue(self, issue: Issue) -> None:
+        """Delete an issue and its events, which no list shows and no count includes."""
+        with self.changing():
+            issue.project.issues.remove(issue)
+            for event in issue.events:
+                if event.is_error:
+                    issue.project.events.remove(event)
 
     def set_issue_status(self, issue: Issue, status: str) -> None:
         """Resolve, ignore or reopen an issue."""

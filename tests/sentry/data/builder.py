@@ -175,9 +175,15 @@ class Builder:
         self, issue: Issue, number: int, days: float, people: int | None = None
     ) -> list[Event]:
         """Create events of an issue over the past days, most of them with a user."""
+        ages = (60 + self.random.random() * (days * 86400 - 60) for _ in range(number))
+        return self.happen(issue, ages, people)
+
+    def happen(
+        self, issue: Issue, ages: Iterable[float], people: int | None = None
+    ) -> list[Event]:
+        """Create events of an issue, each as many seconds ago as `ages` says."""
         users: list[EventUser | None] = [*self.pools[issue.project.id][:people]]
         users += [None, None]
-        ages = (60 + self.random.random() * (days * 86400 - 60) for _ in range(number))
         return [
             self.event(
                 issue.project,

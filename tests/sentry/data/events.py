@@ -64,6 +64,11 @@ class Timeline:
         self.times.insert(place, event.created)
         self.events.insert(place, event)
 
+    def remove(self, event: Event) -> None:
+        """Remove one event."""
+        place = self.events.index(event, bisect_left(self.times, event.created))
+        del self.times[place], self.events[place]
+
     def extend(self, events: Iterable[Event]) -> None:
         """Insert many events in order."""
         self.events = sorted([*self.events, *events], key=lambda event: event.created)
