@@ -36,7 +36,8 @@ def test_the_readme_has_the_limits_of_sentry():
     assert (events.window, users.window, events.concurrent) == (60, 60, 1)
     assert f"{events.limit} requests a minute, one at a time for each user" in text
     assert f"That is {events.limit * most:,} events a minute" in text
-    assert f"or {events.limit * full} with `full_events` and for entries" in text
+    assert f"so 300,000 events take {300_000 // (events.limit * most)} minutes" in text
+    assert f"and for entries it is {events.limit * full} events a minute" in text
     assert (
         f"`project_users` is limited to {WORDS[users.limit]} requests a minute" in text
     )

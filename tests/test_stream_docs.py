@@ -248,13 +248,15 @@ def test_the_readme_adds_up_the_requests():
         and stream.parent_stream_type
         and not issubclass(stream, IntervalStream)
     )
+    by_day = [name for name in BY_NAME if issubclass(BY_NAME[name], IntervalStream)]
+    words = " and ".join(f"`{name}`" for name in by_day)
     text = re.sub(r"\s+", " ", README)
 
     assert (
         f"a run sends {sums['project']} requests for each project, {sums['team']} for "
         f"each team, {sums['release']} for each new release, {sums['repository']} for "
-        f"each repository, {sums['organization']} for each organization, and 1 for "
-        "each day of `organization_usage` and `release_health`"
+        f"each repository, {sums['organization']} for each organization, and "
+        f"{len(by_day)} for each day of an organization ({words})"
     ) in text
     assert sums.keys() == {"organization", "project", "team", "release", "repository"}
 
