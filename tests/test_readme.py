@@ -208,6 +208,30 @@ def test_every_command_runs_and_prints_what_it_says(file, sentry, desk):
     assert ran or not of("bash", file.name)
 
 
+@pytest.mark.end_to_end
+def test_the_next_run_continues_even_after_a_failed_one(sentry, desk):
+    """With the commands of the README, a run that fails does not lose its state."""
+    (block,) = (b for b in of("bash") if "states.jsonl" in b.text)
+    load = "\n".join(line for line in block.commands if reason(line) is None)
+    config = {"auth_token": TOKEN, "api_url": sentry.url}
+    (desk / "config.json").write_text(json.dumps(config))
+
+    def rows() -> int:
+        """The number of events that the target has written so far."""
+        files = desk.glob("project_events-*.jsonl")
+        return sum(len(file.read_text("utf-8").splitlines()) for file in files)
+
+    # Every project is read; a list that fails everywhere makes the exit code 1.
+    sentry.fault(404, times=None, when=lambda request: "/keys/" in request.path)
+    first = shell(load, desk)
+    read = rows()
+    sentry.faults.clear()
+    second = shell(load, desk)
+
+    assert (first.returncode, second.returncode) == (1, 0), second.stderr[-1000:]
+    assert rows() - read < read / 10
+
+
 @pytest.mark.parametrize("how", NOT_RUN)
 def test_nothing_is_excused_that_is_not_there(how):
     """Every entry of `NOT_RUN` matches a command that is in the documentation."""
@@ -224,7 +248,7 @@ def test_commands_are_told_apart():
     check, load = (b for b in of("bash") if "tap-sentry --config" in b.text)
 
     assert [reason(line) for line in check.commands] == [PYPI, None, None]
-    assert [reason(line) for line in load.commands] == [PYPI, None, None]
+    assert [reason(line) for line in load.commands] == [PYPI, None, None, None]
     assert check.prints
 
 
