@@ -451,6 +451,7 @@ def test_the_readme_is_read_in_one_sitting():
         "How syncing works",
         "How long it takes",
         "Self-hosted servers",
+        "All pages",
         "Compatibility",
         "Developing",
     ]
