@@ -3,9 +3,10 @@
 
     python -m scripts.describe_streams
 
-Prints a page of Markdown: for each stream what a record is, where it comes from, what
-it costs, its columns, and an example query. This is taken from the classes of the
-streams; what they do not say is below, and the queries are in `example_queries.sql`.
+Prints a page of Markdown: pictures of the tables, and for each stream what a record
+is, where it comes from, what it costs, its columns, and an example query. This is taken
+from the classes of the streams; what they do not say is below, and the queries are in
+`example_queries.sql`.
 A test compares docs/streams.md with the output, and `make snapshots` writes it there.
 """
 
@@ -14,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from scripts.draw_tables import references
+from scripts.draw_tables import draw, references
 from tap_sentry.records.columns import type_name
 from tap_sentry.streams import STREAMS
 from tap_sentry.streams.counts import EventCounts
@@ -32,7 +33,56 @@ Each stream is a list of Sentry's Web API, and becomes a table of the same name.
 *Requests* are those of one run for the stream itself; the list of its parent is read as
 well, even if the parent is not selected. The queries are in PostgreSQL, for tables that
 are loaded as in the [recipes](recipes.md), which say
-[what to know about them](recipes.md#what-to-know-about-the-tables).
+[what to know about them](recipes.md#what-to-know-about-the-tables). The streams of the
+setting `explore` are described in [tables of your own](explore.md).
+
+- [Areas](#areas): all streams, by what they are about
+- [Keys and references](#keys-and-references): how the main tables refer to each other
+- [Columns](#columns): what is the same in all of them
+"""
+
+AREAS_INTRO = """\
+## Areas
+
+An arrow leads from a list to the lists that are read for each of its rows. Streams in
+italics are [not selected by default](selecting.md).
+"""
+
+REFERENCES_INTRO = """\
+## Keys and references
+
+The main tables: their keys (`PK`), their references (`FK`) and the columns that most
+questions are about, with their types in PostgreSQL. References hold within an
+`organization_id`. Those of the other tables are in their descriptions.
+"""
+
+COLUMNS = """\
+## Columns
+
+- **Names** are Sentry's (`dateCreated`, `eventID`). Those that the tap adds are
+  snake_case: `organization_id`, `project_id`, `team_id`, `issue_id`, `release_version`,
+  `monitor_id`, `repository_id`.
+- **Ids** are strings. What a server does not send is null or absent.
+- **Descriptions** of all columns are in the catalog too, for targets and tools that
+  show them.
+- **Issues** of every status are read, ignored and resolved ones too, unless
+  `issue_query` says otherwise. `count`, `userCount`, `firstSeen` and `lastSeen` are
+  over all time.
+- **Feedback** of Sentry's newer widget arrives as issues: in `project_issues`, with
+  `issueCategory: feedback`. `project_feedback` has the older user reports.
+- **Users** have unique keys, but one person may have several: `tagValue` is `id:7`,
+  `email:a@example.com` and so on. Where a server sends none, it is `hash:` and the
+  user's hash.
+- **Counts** are of error events. `received` is all that reached Sentry, `rejected` what
+  a rate limit or quota dropped, `blacklisted` what an inbound filter dropped,
+  `generated` what Sentry accepted. The newest interval is still growing; the next run
+  reads it again.
+- **Entries** are numbered from 0 in `entry_index`. `data` is an object; where Sentry
+  sends a list, it is under `values`.
+- **Values that databases refuse** are replaced. NUL and lone surrogates in a text
+  become U+FFFD. NaN, infinities, invalid dates and numbers that do not fit their column
+  (integers beyond 64 bits) become null. A value that is nested too deeply for JSON
+  libraries is kept as JSON in a text.
 """
 
 #: The streams by what they are about.
@@ -306,6 +356,32 @@ def contents() -> Iterator[str]:
         yield f"| [{area}]({anchor(area)}) | {streams} |"
 
 
+def pictured() -> Iterator[str]:
+    """The lines of a Mermaid diagram of all streams, by parent and area.
+
+    Each parent has a box of its own. Below it there is one for each area, with the
+    streams that are no parents themselves.
+    """
+    parents = {stream.parent_stream_type for stream in STREAMS} - {None}
+    yield "flowchart LR"
+    for parent in (*(stream for stream in STREAMS if stream in parents), None):
+        if parent is not None:
+            above = parent.parent_stream_type
+            arrow = f"{above.name} --> " if above else ""
+            yield f'    {arrow}{parent.name}["<b>{parent.name}</b>"]'
+        for number, (area, names) in enumerate(AREAS.items()):
+            streams = [BY_NAME[name] for name in names]
+            below = [
+                stream.name if stream.selected_by_default else f"<i>{stream.name}</i>"
+                for stream in streams
+                if stream.parent_stream_type is parent and stream not in parents
+            ]
+            if below:
+                arrow = f"{parent.name} --> {parent.name}_" if parent else "alone_"
+                text = "<br>".join([f"<b>{area}</b>", *below])
+                yield f'    {arrow}{number}["{text}"]'
+
+
 def facts(stream: Any) -> Iterator[str]:
     """The lines of what there is to know about a stream."""
     yield f"- Endpoint: {endpoint(stream)}"
@@ -340,7 +416,8 @@ def section(stream: Any, query: Query) -> Iterator[str]:
 def describe() -> str:
     """The whole page as text."""
     examples = queries()
-    lines = [INTRO, *contents(), ""]
+    lines = [INTRO, AREAS_INTRO, "```mermaid", *pictured(), "```", "", *contents(), ""]
+    lines += [REFERENCES_INTRO, f"```mermaid\n{draw()}```", "", COLUMNS]
     for area, names in AREAS.items():
         lines += [f"## {area}", ""]
         for name in names:

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Draw the tables that the streams become in a warehouse, for the README.
+"""Draw the tables that the streams become in a warehouse, for docs/streams.md.
 
     python scripts/draw_tables.py
 
 Prints a Mermaid diagram of the core of the catalog: for each table its key, its
-references, and the columns that most questions are about. A test compares the README
-with it, and `make snapshots` writes it there.
+references, and the columns that most questions are about. `describe_streams.py` puts it
+into docs/streams.md.
 """
 
 from collections.abc import Iterator, Mapping

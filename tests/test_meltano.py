@@ -11,6 +11,7 @@ import os
 import subprocess
 from collections import Counter
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -271,16 +272,16 @@ def test_what_the_sdk_has_built_in_works_through_meltano(new_project):
     assert isinstance(loaded["projects"][0]["organization"], str)
 
 
-# Parallel runs ------------------------------------------------------------------------
+# Commands of other pages --------------------------------------------------------------
 
 
-def recipe():
-    """The commands in docs/scaling.md that run shards with xargs."""
-    text = (ROOT / "docs" / "scaling.md").read_text("utf-8")
+def recipe(page, word):
+    """The commands on a page of the documentation that a word appears in."""
+    text = (ROOT / "docs" / page).read_text("utf-8")
     (block,) = [
         block.partition("```")[0]
         for block in text.split("```sh\n")[1:]
-        if "xargs" in block
+        if word in block
     ]
     return block
 
@@ -296,7 +297,7 @@ def test_shards_run_beside_each_other_with_a_state_each(new_project, sentry):
     counts = []
     for _ in range(2):
         before = {slug: project.rows(f"output/{slug}") for slug in slugs}
-        done = project.shell(recipe())
+        done = project.shell(recipe("scaling.md", "xargs"))
         assert done.returncode == 0, done.stderr
         counts.append({s: project.rows(f"output/{s}") - before[s] for s in slugs})
     first, second = counts
@@ -306,3 +307,23 @@ def test_shards_run_beside_each_other_with_a_state_each(new_project, sentry):
     events = "project_events"
     assert sum(first[slug][events] for slug in slugs) == len(sentry.truth(events))
     assert sum(second[slug][events] for slug in slugs) < 20
+
+
+def test_a_stream_is_loaded_from_an_earlier_start(new_project, sentry):
+    """With the commands in docs/syncing.md, older records of one stream arrive."""
+    project = new_project(select=["organizations.*", "project_events.*"])
+    first = project.load(TAP_SENTRY_START_DATE="5d")
+    get, put = recipe("syncing.md", "state get").split("# Edit state.json here.\n")
+    assert project.shell(get).returncode == 0
+    file = project.folder / "state.json"
+    state = json.loads(file.read_text("utf-8"))
+    state["singer_state"]["bookmarks"].pop("project_events")
+    file.write_text(json.dumps(state))
+    done = project.shell(put)
+    assert done.returncode == 0, done.stderr
+    second = project.load(TAP_SENTRY_START_DATE="30d")
+
+    start = sentry.clock() - timedelta(days=30)
+    midnight = start.replace(hour=0, minute=0, second=0, microsecond=0)
+    events = sentry.truth("project_events", midnight)
+    assert first["project_events"] < second["project_events"] == len(events)

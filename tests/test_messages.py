@@ -1,7 +1,7 @@
-"""The README's troubleshooting section lists every message that a user can see.
+"""docs/troubleshooting.md lists every message that a user can see.
 
 The messages are read from the code: those of the log, of exceptions, and of invalid
-settings. Interpolated values are replaced by `…`, in the README and here.
+settings. Interpolated values are replaced by `…`, on the page and here.
 """
 
 from __future__ import annotations
@@ -101,27 +101,27 @@ def messages() -> dict[str, str]:
     }
 
 
-# The README ---------------------------------------------------------------------------
+# The page -----------------------------------------------------------------------------
 
 
 def rows() -> list[list[str]]:
-    """The rows of the tables under Troubleshooting: message, cause, cure."""
-    text = (ROOT / "README.md").read_text("utf-8")
-    section = text.partition("\n## Troubleshooting\n")[2].partition("\n## ")[0]
-    lines = [line for line in section.splitlines() if line.startswith("| ")]
-    cells = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
-    return [row for row in cells if row[0] != "message" and "---" not in row[0]]
+    """The rows of the tables of messages: message, cause, cure."""
+    text = (ROOT / "docs" / "troubleshooting.md").read_text("utf-8")
+    head = "| message | cause | cure |\n| --- | --- | --- |\n"
+    tables = [part.partition("\n\n")[0] for part in text.split(head)[1:]]
+    lines = [line for table in tables for line in table.splitlines()]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
 
 
 def listed() -> list[str]:
-    """The messages in the README."""
+    """The messages on the page."""
     return [text for row in rows() for text in re.findall("`([^`]{9,})`", row[0])]
 
 
 def is_of(message: str, pattern: str) -> bool:
-    """Whether a message of the code matches one in the README."""
+    """Whether a message of the code matches one on the page."""
     parts = [re.escape(part) for part in pattern.split("…")]
-    # The README may omit the name of the setting that a message starts with.
+    # The page may omit the name of the setting that a message starts with.
     return re.fullmatch("(…: )?" + ".*".join(parts), message) is not None
 
 
@@ -164,20 +164,24 @@ def test_errors_of_every_sort_are_looked_for():
 
 
 @pytest.mark.parametrize("message", MESSAGES)
-def test_every_message_is_in_the_readme(message):
-    """Every message in the code is in the README, where a user can find it."""
+def test_every_message_is_on_the_page(message):
+    """Every message in the code is on the page, where a user can find it."""
     assert any(is_of(message, pattern) for pattern in listed()), MESSAGES[message]
 
 
 @pytest.mark.parametrize("pattern", listed())
-def test_every_message_of_the_readme_is_in_the_code(pattern):
-    """No message in the README is obsolete, or so short that it matches anything."""
+def test_every_message_of_the_page_is_in_the_code(pattern):
+    """No message on the page is obsolete, or so short that it matches anything."""
     assert len(pattern.replace("…", "").strip()) >= 8
     assert pattern in OF_THE_SDK or any(is_of(text, pattern) for text in MESSAGES)
 
 
-def test_every_row_of_the_readme_has_a_cause_and_a_cure():
+def test_every_row_of_the_page_has_a_cause_and_a_cure():
     """Every row has a message, a cause and a cure, and no message is listed twice."""
+    text = (ROOT / "docs" / "troubleshooting.md").read_text("utf-8")
+
+    assert text.count("| message |") == 5
+    assert len(rows()) > 60
     for row in rows():
         assert len(row) == len(("message", "cause", "cure")), row
         assert all(row)

@@ -4,32 +4,34 @@ The `bash` blocks in README.md, CONTRIBUTING.md and docs/ are run here as a read
 run them, in one folder for each file; a `text` block right below one is its output.
 `NOT_RUN` has the commands that cannot be run, and the reasons. A block of `sh`, or of
 any language that is not checked here, belongs to another test, which names the file.
+
+`SNAPSHOTS=write pytest tests/test_readme.py` rewrites the picture of the terminal.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import pty
 import re
 import shutil
-import struct
 import subprocess
 import sys
-import termios
-import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import yaml  # type: ignore[import-untyped] # the SDK brings it, without its types
 
-from tap_sentry import settings
+from tap_sentry.settings import SETTINGS
 from tap_sentry.tap import TapSentry
+from tests.cli.test_progress import command
+from tests.cli.test_progress import run as run_on_a_terminal
+from tests.conftest import NOW
 from tests.sentry import TOKEN, SentrySimulator
+from tests.test_catalog import NOT_BY_DEFAULT
 from tests.test_end_to_end import target
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["target"]
 
 ROOT = Path(__file__).parents[1]
+PROPERTIES = SETTINGS.to_dict()["properties"].keys()
 FILES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
@@ -48,9 +51,7 @@ PYPI = "installs from PyPI; the test has it in place already"
 MELTANO = "needs Meltano, and a Sentry"
 #: The beginnings of the commands that are not run here, and the reasons.
 NOT_RUN = {
-    "python3 -m venv ": PYPI,
-    "tap/bin/pip install ": PYPI,
-    "target/bin/pip install ": PYPI,
+    "uv tool install ": PYPI,
     "meltano run ": MELTANO,
     "TAP_SENTRY_AUTH_TOKEN=sntryu_… make sync": MELTANO,
     "make demo": "installs Meltano from PyPI; its question is asked below",
@@ -103,7 +104,7 @@ def blocks_of(file: Path) -> Iterator[Block]:
     """The blocks of a file."""
     text = file.read_text(encoding="utf-8")
     found = list(FENCE.finditer(text))
-    for match, after in zip(found, [*found[1:], None], strict=True):
+    for match, after in zip_longest(found, found[1:]):
         is_output = (
             after is not None
             and after[1] == "text"
@@ -131,6 +132,15 @@ def of(language: str, file: str = "README.md") -> list[Block]:
     return [b for b in BLOCKS if b.language == language and b.file.name == file]
 
 
+def examples(language: str) -> list[Block]:
+    """The blocks of a language in all files, except those about a target."""
+    return [
+        block
+        for block in BLOCKS
+        if block.language == language and "default_target_schema" not in block.text
+    ]
+
+
 # Commands -----------------------------------------------------------------------------
 
 
@@ -144,13 +154,12 @@ def sentry() -> Iterator[SentrySimulator]:
 @pytest.fixture
 def desk(tmp_path: Path, target: str) -> Path:
     """A folder with what the commands in `NOT_RUN` would have installed."""
-    for name, program in (
-        ("tap", Path(sys.executable).parent / "tap-sentry"),
-        ("target", Path(target)),
-    ):
-        (tmp_path / name / "bin").mkdir(parents=True)
-        (tmp_path / name / "bin" / program.name).symlink_to(program)
+    (tmp_path / "bin").mkdir()
+    for program in (Path(sys.executable).parent / "tap-sentry", Path(target)):
+        (tmp_path / "bin" / program.name).symlink_to(program)
     shutil.copy(ROOT / "Makefile", tmp_path)
+    # The quick start writes this file, and other pages use it.
+    (tmp_path / "config.json").write_text(f'{{"auth_token": "{TOKEN}"}}')
     return tmp_path
 
 
@@ -167,7 +176,7 @@ def shell(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith(ours)
     }
-    search = f"{Path(sys.executable).parent}:{environment['PATH']}"
+    search = f"{folder / 'bin'}:{Path(sys.executable).parent}:{environment['PATH']}"
     return subprocess.run(  # noqa: S603 - our own documentation
         ["bash", "-euc", script],  # noqa: S607 - the one that is there
         cwd=folder,
@@ -199,6 +208,30 @@ def test_every_command_runs_and_prints_what_it_says(file, sentry, desk):
     assert ran or not of("bash", file.name)
 
 
+@pytest.mark.end_to_end
+def test_the_next_run_continues_even_after_a_failed_one(sentry, desk):
+    """With the commands of the README, a run that fails does not lose its state."""
+    (block,) = (b for b in of("bash") if "states.jsonl" in b.text)
+    load = "\n".join(line for line in block.commands if reason(line) is None)
+    config = {"auth_token": TOKEN, "api_url": sentry.url}
+    (desk / "config.json").write_text(json.dumps(config))
+
+    def rows() -> int:
+        """The number of events that the target has written so far."""
+        files = desk.glob("project_events-*.jsonl")
+        return sum(len(file.read_text("utf-8").splitlines()) for file in files)
+
+    # Every project is read; a list that fails everywhere makes the exit code 1.
+    sentry.fault(404, times=None, when=lambda request: "/keys/" in request.path)
+    first = shell(load, desk)
+    read = rows()
+    sentry.faults.clear()
+    second = shell(load, desk)
+
+    assert (first.returncode, second.returncode) == (1, 0), second.stderr[-1000:]
+    assert rows() - read < read / 10
+
+
 @pytest.mark.parametrize("how", NOT_RUN)
 def test_nothing_is_excused_that_is_not_there(how):
     """Every entry of `NOT_RUN` matches a command that is in the documentation."""
@@ -212,10 +245,11 @@ def test_nothing_is_excused_that_is_not_there(how):
 
 def test_commands_are_told_apart():
     """All commands of the quick start are run, except those that install."""
-    (block,) = (b for b in of("bash") if "sentry.jsonl" in b.text)
+    check, load = (b for b in of("bash") if "tap-sentry --config" in b.text)
 
-    assert [reason(line) for line in block.commands] == [PYPI, PYPI, None, None, None]
-    assert block.prints
+    assert [reason(line) for line in check.commands] == [PYPI, None, None]
+    assert [reason(line) for line in load.commands] == [PYPI, None, None, None]
+    assert check.prints
 
 
 def test_make_has_what_the_documentation_calls():
@@ -258,7 +292,7 @@ def test_the_demo_has_the_answer_that_the_readme_shows(sentry, desk):
     (desk / "config.json").write_text(
         json.dumps({"auth_token": TOKEN, "api_url": sentry.url})
     )
-    assert shell("tap/bin/tap-sentry --config config.json > all", desk).returncode == 0
+    assert shell("tap-sentry --config config.json > all", desk).returncode == 0
     rows: dict[str, list[str]] = {}
     for line in (desk / "all").read_text().splitlines():
         message = json.loads(line)
@@ -288,65 +322,63 @@ def test_the_demo_has_the_answer_that_the_readme_shows(sentry, desk):
     assert [row[:-1] for row in cells] == [[*map(str, row[:-1])] for row in answer]
 
 
+#: The streams in the picture of the terminal.
+PICTURED = (
+    *("organizations", "organization_projects", "organization_releases"),
+    *("organization_usage", "project_issues", "project_events"),
+)
+#: Runs the tap at the time of the simulator, so that it always reads the same.
+AT_NOW = f"""
+import datetime
+import tap_sentry.tap
+tap_sentry.tap.now = lambda: datetime.datetime.fromisoformat({NOW.isoformat()!r})
+from tap_sentry.__main__ import main
+main()
+"""
+
+
 @pytest.mark.end_to_end
-def test_the_table_at_the_end_has_the_columns_that_the_readme_shows(sentry, desk):
-    """The README's table matches that of a run, except for numbers that vary by day."""
-    (shown,) = (b.text for b in of("text") if b.text.startswith("stream "))
-    config = {"auth_token": TOKEN, "api_url": sentry.url, "start_date": "30d"}
-    (desk / "config.json").write_text(json.dumps(config))
-    master, slave = pty.openpty()
-    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
-    said = bytearray()
+def test_the_picture_of_the_terminal_is_what_a_run_prints(tmp_path):
+    """The README shows the table of a run; only the seconds differ each time."""
+    (picture,) = (b.text for b in of("text") if b.text.startswith("stream "))
+    with SentrySimulator(clock=lambda: NOW).served() as simulator:
+        # A limit holds up the events of one project, and those of another are refused.
+        simulator.fault(
+            429, times=1, retry_after=2, when=lambda r: "telescope/events/" in r.path
+        )
+        simulator.fault(
+            403, times=None, when=lambda r: "quiet-harbour/events/" in r.path
+        )
+        line = command(simulator, tmp_path, *PICTURED, start_date="90d", concurrency=8)
+        line[1:3] = ["-c", AT_NOW]
+        terminal = run_on_a_terminal(line, tmp_path)
+    lines = [row for row in terminal.end if not row.startswith("20")]
+    table = "".join(f"{row}\n" for row in lines)
+    if os.environ.get("SNAPSHOTS") == "write":
+        readme = (ROOT / "README.md").read_text(encoding="utf-8")
+        (ROOT / "README.md").write_text(readme.replace(picture, table), "utf-8")
+        picture = table
 
-    def read() -> None:
-        try:
-            while part := os.read(master, 1 << 16):
-                said.extend(part)
-        except OSError:
-            return
-
-    reader = threading.Thread(target=read)
-    reader.start()
-    subprocess.run(  # noqa: S603 - our own
-        [desk / "tap/bin/tap-sentry", "--config", "config.json"],
-        cwd=desk,
-        env={**os.environ, "TERM": "dumb"},
-        stdout=subprocess.DEVNULL,
-        stderr=slave,
-        check=True,
-    )
-    os.close(slave)
-    reader.join()
-    os.close(master)
-    lines = [line.rstrip() for line in said.decode().splitlines()]
-    rows = {line.partition(" ")[0]: line for line in lines}
-
-    head, *others = shown.splitlines()
-
-    def masked(line: str) -> tuple[int, str]:
-        """Where the numbers end, and the text under `done` with its digits masked."""
-        numbers = re.match(r"\w+ +[\d,]+ +[\d,]+", line)
-        assert numbers, line
-        done = line[head.index("done") :].partition(",")[0]
-        return numbers.end(), re.sub(r"\d+", "1", done)
-
-    assert head in lines
-    for line in others:
-        assert masked(line) == masked(rows[line.partition(" ")[0]])
+    assert terminal.process.returncode == 0
+    assert re.sub(r"\d+ s\b", "1 s", table) == re.sub(r"\d+ s\b", "1 s", picture)
+    assert "1 skipped" in picture
 
 
-@pytest.mark.parametrize("block", of("json"), ids=lambda block: block.name)
+@pytest.mark.parametrize("block", examples("json"), ids=lambda block: block.name)
 def test_the_settings_that_are_shown_are_right(block):
-    """The configs in the README are valid."""
-    config = json.loads(block.text.replace("sntryu_…", TOKEN))
-    found = TapSentry(config=config).run.settings
+    """The configs that are shown are valid."""
+    config = {"auth_token": TOKEN} | json.loads(block.text.replace("sntryu_…", TOKEN))
+    tap = TapSentry(config=config)
 
-    assert found.organizations == ("acme", "globex")
+    assert config.keys() <= PROPERTIES
+    if "organizations" in config:
+        assert tap.run.settings.organizations == ("acme", "globex")
 
 
 def test_the_variables_that_are_shown_are_right(sentry, tmp_path):
-    """The environment variables of the README's example are names of settings."""
-    (block,) = (b for b in of("bash") if "TAP_SENTRY_ORGANIZATIONS" in b.text)
+    """The environment variables of the example are names of settings."""
+    blocks = of("bash", "settings.md")
+    (block,) = (b for b in blocks if "TAP_SENTRY_ORGANIZATIONS" in b.text)
     ended = shell(f"{adapted(block.text, sentry)}\ncompgen -e", tmp_path)
     found = {
         name.removeprefix("TAP_SENTRY_").lower()
@@ -354,12 +386,12 @@ def test_the_variables_that_are_shown_are_right(sentry, tmp_path):
     }
 
     assert found == {"auth_token", "organizations", "start_date"}
-    assert found <= set(settings.SETTINGS.to_dict()["properties"])
+    assert found <= PROPERTIES
 
 
-@pytest.mark.parametrize("block", of("yaml"), ids=lambda block: block.name)
+@pytest.mark.parametrize("block", examples("yaml"), ids=lambda block: block.name)
 def test_the_yaml_that_is_shown_is_right(block):
-    """The YAML in the README can be parsed, and every setting in it exists."""
+    """The YAML that is shown can be parsed, and every setting in it exists."""
     found = yaml.safe_load(block.text)
     if isinstance(found, list):
         # A group of streams, which `test_stream_docs` compares with the streams.
@@ -369,16 +401,57 @@ def test_the_yaml_that_is_shown_is_right(block):
     names = {*plugin["config"], *(item["name"] for item in plugin.get("settings", ()))}
 
     assert names
-    assert names <= set(settings.SETTINGS.to_dict()["properties"])
+    assert names <= PROPERTIES
 
 
 def test_the_tables_that_are_shown_can_be_read():
-    """The tables of `explore` in the README are streams with the names that it says."""
-    (block,) = (b for b in of("yaml") if "explore:" in b.text)
+    """The tables of `explore` that are shown are streams with the names given there."""
+    (block,) = of("yaml", "explore.md")
     found = yaml.safe_load(block.text)["config"]["explore"]
     tap = TapSentry(config={"auth_token": TOKEN, "explore": found})
     names = [f"explore_{table['name']}" for table in found]
 
     assert tap.streams.keys() >= set(names)
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert all(f"`{name}`" in readme for name in names)
+    page = block.file.read_text(encoding="utf-8")
+    assert all(f"`{name}`" in page for name in names)
+
+
+def test_examples_are_looked_for_on_all_pages():
+    """There are examples of JSON and YAML on several pages."""
+    pages = {kind: {b.file.name for b in examples(kind)} for kind in ("json", "yaml")}
+
+    assert pages["json"] >= {"settings.md", "recipes.md"}
+    assert pages["yaml"] >= {"README.md", "settings.md", "explore.md", "selecting.md"}
+
+
+@pytest.mark.end_to_end
+def test_the_catalog_is_as_the_page_says(desk):
+    """Each entry of the catalog says in the place described whether it is selected."""
+    (block,) = of("bash", "selecting.md")
+    assert shell(block.text, desk).returncode == 0
+    catalog = json.loads((desk / "catalog.json").read_text())
+
+    for entry in catalog["streams"]:
+        (found,) = (m for m in entry["metadata"] if m["breadcrumb"] == [])
+        is_selected = entry["stream"] not in NOT_BY_DEFAULT
+        assert found["metadata"]["selected"] == is_selected
+
+
+def test_the_readme_is_read_in_one_sitting():
+    """The README has at most four hundred lines, with its sections in this order."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+
+    assert len(text.splitlines()) <= 400
+    assert re.findall(r"^## (.*)$", text, re.MULTILINE) == [
+        "Try it",
+        "Run it",
+        "The token",
+        "Settings",
+        "What comes out",
+        "How syncing works",
+        "How long it takes",
+        "Self-hosted servers",
+        "All pages",
+        "Compatibility",
+        "Developing",
+    ]

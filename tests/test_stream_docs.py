@@ -1,4 +1,4 @@
-"""docs/streams.md and the tables of streams in the README match the streams.
+"""docs/streams.md, and the tables of streams on other pages, match the streams.
 
 `SNAPSHOTS=write pytest tests/test_stream_docs.py` rewrites docs/streams.md.
 """
@@ -29,12 +29,13 @@ from scripts.describe_streams import (
 )
 from tap_sentry.streams import STREAMS
 from tap_sentry.streams.intervals import IntervalStream
-from tests.settings.test_settings import code, readme_table
+from tests.settings.test_settings import code, table_of
 from tests.test_catalog import NAMES, NOT_BY_DEFAULT, each_stream
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "streams.md"
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+SELECTING = (ROOT / "docs" / "selecting.md").read_text(encoding="utf-8")
 
 
 # docs/streams.md ----------------------------------------------------------------------
@@ -62,6 +63,35 @@ def test_links_lead_to_headings():
     headings = re.findall(r"^##+ `?([^`\n]+)`?$", page, re.MULTILINE)
 
     assert set(re.findall(r"\]\((#[^)]*)\)", page)) == set(map(anchor, headings))
+
+
+def test_the_picture_has_every_stream_below_its_parent():
+    """Each stream is in the picture once, below its parent, in the box of its area."""
+    (picture,) = re.findall(
+        r"^```mermaid\n(flowchart .*?)^```$", describe(), re.MULTILINE | re.DOTALL
+    )
+    boxes = re.findall(r'^ +(?:(\w+) --> )?(\w+)\["(.*)"\]$', picture, re.MULTILINE)
+    found = {}
+    for parent, box, text in boxes:
+        title, *names = text.split("<br>")
+        if not names:
+            assert title == f"<b>{box}</b>"
+            found[box] = parent
+        for name in names:
+            plain = name.removeprefix("<i>").removesuffix("</i>")
+            assert plain in AREAS[title.removeprefix("<b>").removesuffix("</b>")]
+            assert (plain != name) == (plain in NOT_BY_DEFAULT)
+            assert plain not in found
+            found[plain] = parent
+
+    assert len(boxes) == len(picture.splitlines()) - 1
+    assert len({box for _, box, _ in boxes}) == len(boxes)
+    assert found == {
+        name: vars(stream.parent_stream_type)["name"]
+        if stream.parent_stream_type
+        else ""
+        for name, stream in BY_NAME.items()
+    }
 
 
 @each_stream
@@ -111,7 +141,7 @@ def test_a_query_is_short_and_asks_the_stream(name):
     assert sql.endswith(";\n")
 
 
-# The README ---------------------------------------------------------------------------
+# The README and other pages -----------------------------------------------------------
 
 
 def usual_scope(name: str) -> str:
@@ -122,7 +152,7 @@ def usual_scope(name: str) -> str:
 
 def test_the_readme_lists_the_areas():
     """The README's table has each area with a link, its streams and their scopes."""
-    rows = readme_table("area", "streams", "scope", "note")
+    rows = table_of("README.md", "area", "streams", "scope", "note")
 
     assert [row["area"] for row in rows] == [
         f"[{area}](docs/streams.md{anchor(area)})" for area in AREAS
@@ -135,7 +165,7 @@ def test_the_readme_lists_the_areas():
 
 def test_the_readme_marks_what_is_not_selected():
     """Streams in italics are those that are not selected by default."""
-    rows = readme_table("area", "streams", "scope", "note")
+    rows = table_of("README.md", "area", "streams", "scope", "note")
     marked = {
         name for row in rows for name in re.findall(r"\*`(\w+)`\*", row["streams"])
     }
@@ -143,9 +173,10 @@ def test_the_readme_marks_what_is_not_selected():
     assert marked == NOT_BY_DEFAULT
 
 
-def test_the_readme_says_what_heavy_streams_cost():
+def test_the_page_says_what_heavy_streams_cost():
     """Each stream that is not selected by default has its number of requests."""
-    rows = readme_table("not selected by default", "requests", "why")
+    header = ("not selected by default", "requests", "why")
+    rows = table_of("docs/selecting.md", *header)
     listed = [code(row["not selected by default"]) for row in rows]
 
     assert Counter(name for names in listed for name in names) == Counter(
@@ -157,7 +188,7 @@ def test_the_readme_says_what_heavy_streams_cost():
 
 def test_every_stream_is_in_a_group():
     """The groups to paste under `select` name every stream, and nothing else."""
-    text = README.partition("### Groups to paste into `select`")[2].partition("\n#")[0]
+    text = SELECTING.partition("## Groups to paste into `select`")[2]
     groups = re.findall(r"^```yaml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     rules = [rule for group in groups for rule in yaml.safe_load(group)]
     names = [rule.removesuffix(".*") for rule in rules]
@@ -167,9 +198,10 @@ def test_every_stream_is_in_a_group():
     assert all(len(set(group.splitlines())) > 1 for group in groups)
 
 
-def test_the_readme_says_which_scope_is_for_what():
-    """The README lists the streams that need each scope, or another one instead."""
-    rows = readme_table("scope", "or instead", "streams that need it")
+def test_the_page_says_which_scope_is_for_what():
+    """The page lists the streams that need each scope, or another one instead."""
+    header = ("scope", "or instead", "streams that need it")
+    rows = table_of("docs/settings.md", *header)
     found = [
         (*code(row["scope"]), frozenset(code(row["or instead"])), name)
         for row in rows
@@ -185,6 +217,28 @@ def test_the_readme_says_which_scope_is_for_what():
     assert Counter(found) == Counter(expected)
 
 
+def test_the_readme_says_which_scopes_to_give():
+    """The README has the scopes that most streams need, and the streams that need more.
+
+    These are not selected by default.
+    """
+    section = README.partition("\n## The token\n")[2].partition("\n## ")[0]
+    text = re.sub(r"\s+", " ", section)
+    *first, last = USUAL_SCOPES
+    listed = ", ".join(f"`{scope}`" for scope in first)
+    more = {
+        name: usual_scope(name)
+        for name in BY_NAME
+        if usual_scope(name) not in USUAL_SCOPES
+    }
+    words = ", ".join(f"`{name}` needs `{scope}`" for name, scope in more.items())
+
+    assert f"Give it the scopes {listed} and `{last}`." in text
+    assert len(more) == 2
+    assert f"Two streams need more, and are not selected by default: {words}." in text
+    assert more.keys() <= NOT_BY_DEFAULT
+
+
 def test_the_readme_adds_up_the_requests():
     """The README has the number of requests for each project, team and so on."""
     sums = Counter(
@@ -194,18 +248,20 @@ def test_the_readme_adds_up_the_requests():
         and stream.parent_stream_type
         and not issubclass(stream, IntervalStream)
     )
+    by_day = [name for name in BY_NAME if issubclass(BY_NAME[name], IntervalStream)]
+    words = " and ".join(f"`{name}`" for name in by_day)
     text = re.sub(r"\s+", " ", README)
 
     assert (
         f"a run sends {sums['project']} requests for each project, {sums['team']} for "
         f"each team, {sums['release']} for each new release, {sums['repository']} for "
-        f"each repository, {sums['organization']} for each organization, and 1 for "
-        "each day of `organization_usage` and `release_health`"
+        f"each repository, {sums['organization']} for each organization, and "
+        f"{len(by_day)} for each day of an organization ({words})"
     ) in text
     assert sums.keys() == {"organization", "project", "team", "release", "repository"}
 
 
 def test_the_readme_says_how_many_streams_there_are():
     """The README's first sentence says how many streams there are."""
-    assert "Extracts fifty [streams](#streams)" in README
+    assert "reads fifty [streams](#what-comes-out)" in README
     assert len(STREAMS) == 50

@@ -29,7 +29,7 @@ from tap_sentry.cli import summary
 from tap_sentry.cli.summary import StreamSummary
 from tap_sentry.sync.metrics import StreamCounter
 from tests.conftest import catalog_of
-from tests.sentry import TOKEN, Token
+from tests.sentry import TOKEN, SentrySimulator, Token
 from tests.soak import Faulty
 
 if TYPE_CHECKING:
@@ -94,7 +94,9 @@ def sentry() -> Iterator[Faulty]:
         yield found
 
 
-def command(sentry: Faulty, folder: Path, *streams: str, **settings: Any) -> list[str]:
+def command(
+    sentry: SentrySimulator, folder: Path, *streams: str, **settings: Any
+) -> list[str]:
     """Write the config and the catalog; return the command line of a run."""
     config = {
         "auth_token": TOKEN,

@@ -45,9 +45,9 @@ def tap():
     return TapSentry(config={}, validate_config=False, setup_mapper=False)
 
 
-def readme_table(*header):
-    """Return the rows of the README's table with this header."""
-    lines = iter((ROOT / "README.md").read_text(encoding="utf-8").splitlines())
+def table_of(page, *header):
+    """Return the rows of the table with this header on a page of the documentation."""
+    lines = iter((ROOT / page).read_text(encoding="utf-8").splitlines())
     for line in lines:
         if line == f"| {' | '.join(header)} |":
             break
@@ -138,9 +138,9 @@ def test_meltano_leaves_out_what_the_tap_does_not_select(extractor, tap):
     assert set(extractor["select"][1:]) == left_out
 
 
-def test_the_readme_lists_every_setting():
-    """The README has all settings in the tap's order and marks the required ones."""
-    rows = readme_table("setting", "default", "meaning")
+def test_the_page_lists_every_setting():
+    """The page has all settings in the tap's order and marks the required ones."""
+    rows = table_of("docs/settings.md", "setting", "default", "meaning")
 
     assert [code(row["setting"]) for row in rows] == [[name] for name in PROPERTIES]
     assert [row["default"] == "required" for row in rows] == [
@@ -149,9 +149,9 @@ def test_the_readme_lists_every_setting():
 
 
 @pytest.mark.parametrize("name", PROPERTIES)
-def test_the_readme_has_the_default_of_a_setting(name):
+def test_the_page_has_the_default_of_a_setting(name):
     """A default is written as JSON; a setting without one has words instead."""
-    rows = readme_table("setting", "default", "meaning")
+    rows = table_of("docs/settings.md", "setting", "default", "meaning")
     (found,) = [code(row["default"]) for row in rows if code(row["setting"]) == [name]]
     default = PROPERTIES[name].get("default")
     is_word = isinstance(default, str) and default
@@ -159,6 +159,20 @@ def test_the_readme_has_the_default_of_a_setting(name):
     assert found == (
         [] if default is None else [default if is_word else json.dumps(default)]
     )
+
+
+def test_the_readme_has_ten_settings_of_the_page():
+    """The rows of the README are ten of the page, in its order, with its links."""
+    header = ("setting", "default", "meaning")
+    rows = table_of("README.md", *header)
+    page = table_of("docs/settings.md", *header)
+    as_on_page = [
+        {key: cell.replace("](docs/", "](") for key, cell in row.items()}
+        for row in rows
+    ]
+
+    assert as_on_page == [row for row in page if row in as_on_page]
+    assert len(rows) == 10
 
 
 def test_the_readme_leaves_out_what_meltano_yml_leaves_out(extractor):
@@ -172,7 +186,7 @@ def test_the_readme_leaves_out_what_meltano_yml_leaves_out(extractor):
 
 
 def test_every_setting_is_described():
-    """Each setting has a title and full sentences, for `--about` and the README."""
+    """Each setting has a title and full sentences, for `--about` and Meltano."""
     for schema in PROPERTIES.values():
         assert re.fullmatch(r"[A-Z].*\.", schema["description"])
         assert re.fullmatch(r"[A-Z][A-Za-z ]+", schema["title"])

@@ -1121,7 +1121,7 @@ def test_a_start_that_is_not_moved_back_is_not_mentioned(serve, caplog, start):
 
 
 def test_a_stream_without_its_entry_is_read_from_the_new_start(serve):
-    """A stream without its entry is read from the new start, as the README says."""
+    """A stream without its entry is read from the new start, as syncing.md says."""
     sentry = serve("saas")
     state = tap("project_events", "project_feedback", start_date="10d").state
     del state["bookmarks"]["project_events"]

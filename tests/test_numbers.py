@@ -1,0 +1,135 @@
+"""Numbers, paths and names that the pages give in words are those of the code."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from scripts.describe_streams import BY_NAME
+from tap_sentry.api.retention import PERIODS
+from tap_sentry.api.scheduler import ATTEMPTS
+from tap_sentry.cli.execution import GRACE_PERIOD
+from tap_sentry.settings import SETTINGS
+from tap_sentry.streams.events import ProjectEvents
+from tests.sentry.calls import SAAS_LIMITS
+from tests.settings.test_settings import code, table_of
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+WORDS = {1: "a", 2: "two", 4: "four", 5: "five", 7: "seven"}
+
+
+def page(name: str) -> str:
+    """The text of a page, without line breaks."""
+    return re.sub(r"\s+", " ", (ROOT / name).read_text("utf-8"))
+
+
+def test_the_readme_has_the_limits_of_sentry():
+    """The README says how many requests, and so events, sentry.io allows a minute."""
+    events = SAAS_LIMITS["projects/{org}/{project}/events/"]
+    users = SAAS_LIMITS["projects/{org}/{project}/users/"]
+    most, full = ProjectEvents.page_sizes[0], 10
+    text = page("README.md")
+
+    assert (events.window, users.window, events.concurrent) == (60, 60, 1)
+    assert f"{events.limit} requests a minute, one at a time for each user" in text
+    assert f"That is {events.limit * most:,} events a minute" in text
+    assert f"so 300,000 events take {300_000 // (events.limit * most)} minutes" in text
+    assert f"and for entries it is {events.limit * full} events a minute" in text
+    assert (
+        f"`project_users` is limited to {WORDS[users.limit]} requests a minute" in text
+    )
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "template", "unit"),
+    [
+        ("events of projects", "projects/{org}/{project}/events/", "minute"),
+        ("users of projects", "projects/{org}/{project}/users/", "minute"),
+        ("counts of projects", "projects/{org}/{project}/stats/", "second"),
+        (
+            "counts of organizations and teams",
+            "organizations/{org}/stats_v2/",
+            "second",
+        ),
+    ],
+)
+def test_the_page_about_shards_has_the_limits_of_sentry(endpoint, template, unit):
+    """The table of limits has those of the simulated sentry.io."""
+    header = (
+        "endpoint",
+        "requests that sentry.io allows each caller",
+        "what more runs with one caller bring",
+    )
+    (row,) = [
+        r for r in table_of("docs/scaling.md", *header) if r[header[0]] == endpoint
+    ]
+    limit = SAAS_LIMITS[template]
+
+    assert limit.window == {"minute": 60, "second": 1}[unit]
+    assert row[header[1]].startswith(f"{limit.limit} a {unit}")
+
+
+def test_the_readme_has_the_older_endpoints():
+    """The table of older endpoints has each stream that can read one, and its path."""
+    found: dict[str, str] = {}
+    for row in table_of("README.md", "stream", "instead"):
+        names, paths = code(row["stream"]), code(row["instead"].partition(";")[0])
+        base = paths[0].removesuffix("tags/")
+        paths = [path.replace("…/", base) for path in paths]
+        found |= dict(zip(names, paths * (len(names) // len(paths)), strict=True))
+    # The code of this stream names it: it is a list of the organizations' own.
+    assert found.pop("projects") == BY_NAME["organization_projects"].path
+
+    assert found == {
+        name: stream.fallback_path
+        for name, stream in BY_NAME.items()
+        if stream.fallback_path
+    }
+
+
+def test_the_page_says_how_far_runs_go_back():
+    """The page has the periods that runs read again, and those that Sentry may keep."""
+    text = page("docs/syncing.md")
+    days = {
+        name: WORDS[stream.refresh.days]
+        for name, stream in BY_NAME.items()
+        if getattr(stream, "refresh", None)
+    }
+    first, *others, last = [str(period.days) for period in PERIODS]
+
+    assert days == {
+        "monitor_checkins": "a",
+        "organization_incidents": "seven",
+        "release_commits": "seven",
+        "repository_commits": "seven",
+    }
+    assert "a day for check-ins, seven days for incidents and commits" in text
+    assert (
+        f"reads from {first} days ago, or {', '.join(others)} or {last}: from the"
+        in text
+    )
+
+
+def test_the_page_says_how_often_and_how_long():
+    """The page about messages has the number of attempts, and the time to end."""
+    text = page("docs/troubleshooting.md")
+
+    assert f"A request is tried {WORDS[ATTEMPTS]} times" in text
+    assert f"took nothing for {WORDS[int(GRACE_PERIOD)]} seconds" in text
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_every_name_on_a_page_exists(path):
+    """What looks like the name of a stream is one, or a column or a setting."""
+    text = path.read_text("utf-8")
+    named = set(
+        re.findall(r"`((?:organization|project|issue|team|release)_\w+)`", text)
+    )
+    columns = {
+        name for stream in BY_NAME.values() for name in stream.schema["properties"]
+    }
+
+    assert named <= BY_NAME.keys() | columns | SETTINGS.to_dict()["properties"].keys()
