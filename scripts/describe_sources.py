@@ -21,8 +21,8 @@ INTRO = """\
 
 """
 
-#: Every run loads rows of these, so old ones tell that no run ended well. Other lists may
-#: be empty, and events may be rare.
+#: Every run loads rows of these, so old ones tell that no run ended well. Other lists
+#: may be empty, and events may be rare.
 ALWAYS = {"organizations", "organization_projects", "project_event_counts"}
 #: When a table is late, for a tap that runs every day.
 FRESHNESS = {

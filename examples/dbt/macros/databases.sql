@@ -31,9 +31,9 @@
         "There are no *.jsonl files in sentry_files: " ~ var("sentry_files")
       ) }}
     {% endif %}
-    create schema if not exists {{ var("sentry_schema") }};
+    create schema if not exists "{{ target.database }}"."{{ var("sentry_schema") }}";
     {% for table in graph.sources.values() if table.source_name == "sentry" %}
-      create or replace view {{ var("sentry_schema") }}.{{ table.name }} as
+      create or replace view {{ table.relation_name }} as
       {{ rows_of_files(files.get(table.name), table.columns.values()) }};
     {% endfor %}
   {% endif %}
