@@ -33,47 +33,50 @@
     {% endif %}
     create schema if not exists "{{ target.database }}"."{{ var("sentry_schema") }}";
     {% for table in graph.sources.values() if table.source_name == "sentry" %}
-      create or replace view {{ table.relation_name }} as
-      {{ rows_of_files(files.get(table.name), table.columns.values()) }};
+      {% if table.name in files %}
+        create or replace view {{ table.relation_name }} as
+        {{ rows_of_files(files[table.name], table.columns.values()) }};
+      {% else %}
+        drop view if exists {{ table.relation_name }};
+      {% endif %}
     {% endfor %}
   {% endif %}
 {% endmacro %}
 
 {% macro rows_of_files(files, columns) %}
-  {% if files %}
-    {% set paths = "['" ~ files | join("', '") ~ "']" %}
-    select
-      numbered.* exclude (filename),
-      written.last_modified at time zone 'utc' as _sdc_extracted_at,
-      null::timestamp as _sdc_deleted_at
-    from (
-      select *, row_number() over () as _sdc_sequence
-      from read_json(
-        {{ paths }},
-        format = 'newline_delimited',
-        filename = true,
-        columns = {
-          {% for column in columns -%}
-            '{{ column.name }}': '{{ duckdb_type(column.data_type) }}'
-            {{- ", " if not loop.last }}
-          {%- endfor %}
-        }
-      )
-    ) as numbered
-    join read_blob({{ paths }}) as written using (filename)
-  {% else %}
-    select
-      {% for column in columns %}
-        null::{{ duckdb_type(column.data_type) }} as "{{ column.name }}",
-      {% endfor %}
-      null::bigint as _sdc_sequence,
-      null::timestamp as _sdc_extracted_at,
-      null::timestamp as _sdc_deleted_at
-    limit 0
-  {% endif %}
+  {% set paths = "['" ~ files | join("', '") ~ "']" %}
+  select
+    numbered.* exclude (filename),
+    written.last_modified at time zone 'utc' as _sdc_extracted_at,
+    null::timestamp as _sdc_deleted_at
+  from (
+    select *, row_number() over () as _sdc_sequence
+    from read_json(
+      {{ paths }},
+      format = 'newline_delimited',
+      filename = true,
+      columns = {
+        {% for column in columns -%}
+          '{{ column.name }}': '{{ type_of(column) }}' {{- ", " if not loop.last }}
+        {%- endfor %}
+      }
+    )
+  ) as numbered
+  join read_blob({{ paths }}) as written using (filename)
 {% endmacro %}
 
-{# A `numeric` of DuckDB would have three decimals. #}
-{% macro duckdb_type(type) %}
-  {{- type | replace("jsonb", "json") | replace("numeric", "double") -}}
+{#
+  The type of a column of a source, which has those of PostgreSQL. A `numeric` of DuckDB
+  would have three decimals.
+#}
+{% macro type_of(column) %}
+  {{- adapter.dispatch('type_of')(column) -}}
+{% endmacro %}
+
+{% macro default__type_of(column) %}
+  {{- column.data_type -}}
+{% endmacro %}
+
+{% macro duckdb__type_of(column) %}
+  {{- column.data_type | replace("jsonb", "json") | replace("numeric", "double") -}}
 {% endmacro %}

@@ -1,8 +1,9 @@
 with loaded as (
   select
     project_key,
-    -- Sentry counts by the day on which it received an event; only full events say it.
-    coalesce(received_at, happened_at)::date as day,
+    -- Old servers count by this date, too. New ones count by the date of receipt, which
+    -- only full events have, and which is rarely on another day.
+    happened_at::date as day,
     count(*) as events
   from {{ ref('stg_sentry__events') }}
   group by 1, 2

@@ -12,8 +12,6 @@ select
   title,
   platform,
   "dateCreated" as happened_at,
-  -- Only full events have it.
-  "dateReceived" as received_at,
   coalesce(
     event."user" ->> 'id',
     event."user" ->> 'email',
