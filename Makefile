@@ -6,6 +6,7 @@
 #   .venv-postgres target-postgres, which installs its own version of the SDK
 #   .venv-meltano  Meltano, which in turn installs tap and target under .meltano
 #   .venv-dagster  Dagster, for the example
+#   .venv-dbt      dbt for PostgreSQL and DuckDB, for the other example
 #
 # To use another Python: make clean; make test PYTHON=python3.13
 # To test a built package instead: make clean; make test PACKAGE=dist/….whl
@@ -23,12 +24,13 @@ postgres := .venv-postgres/stamp
 meltano := .venv-meltano/stamp
 plugins := .meltano/stamp
 dagster := .venv-dagster/stamp
+dbt := .venv-dbt/stamp
 
 # Compiling once makes every start of a tap faster; this holds for the uv of Meltano too.
 export UV_COMPILE_BYTECODE := 1
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: help test lint format demo sync meltano dagster live bench faults hot soak
+.PHONY: help test lint format demo sync meltano dagster dbt live bench faults hot soak
 .PHONY: snapshots
 .PHONY: build notes clean
 .DELETE_ON_ERROR:
@@ -71,6 +73,9 @@ meltano: $(tap) $(plugins) ## Test the tap as Meltano runs it
 dagster: $(tap) $(postgres) $(dagster) ## Test the Dagster example
 	@.venv/bin/pytest -m dagster tests/warehouse/test_dagster.py
 
+dbt: $(tap) $(target) $(postgres) $(dbt) ## Build the dbt example on DuckDB and PostgreSQL, and test it
+	@.venv/bin/pytest -m dbt tests/warehouse/test_dbt.py
+
 live: $(tap) $(target) ## Test a server: make live SENTRY_URL=… SENTRY_TOKEN=… [SENTRY_TRUTH=folder]
 	$(if $(and $(SENTRY_URL),$(SENTRY_TOKEN)),,$(error SENTRY_URL and SENTRY_TOKEN must be set))
 	@.venv/bin/pytest -m live tests/live
@@ -92,9 +97,10 @@ faults: $(tap) ## Run the tap under hundreds of mixtures of faults: [FAULTS='--f
 hot: $(tap) ## Read hundreds of hot issues, page by page: [HOT='--seeds 1000']
 	@.venv/bin/python -m tests.hot $(HOT)
 
-snapshots: $(tap) $(postgres) ## Rewrite the catalog, docs/streams.md, tables and recipes; review the diff
+snapshots: $(tap) $(postgres) ## Rewrite the catalog, docs/streams.md, tables, recipes and sources; review the diff
 	@SNAPSHOTS=write .venv/bin/pytest --quiet tests/test_catalog.py tests/test_tables.py \
-	  tests/test_stream_docs.py tests/warehouse/test_recipes.py
+	  tests/test_stream_docs.py tests/warehouse/test_recipes.py \
+	  tests/warehouse/test_dbt_project.py
 
 build: $(uv) ## Build the packages to release, into dist/
 	rm -rf dist
@@ -108,8 +114,9 @@ notes: ## Print the changelog of a version: make notes VERSION=1.2.3
 	  END { exit !found }' CHANGELOG.md
 
 clean: ## Remove environments, caches, loaded rows and their bookmarks
-	rm -rf .venv .venv-target .venv-postgres .venv-meltano .venv-dagster .meltano output
+	rm -rf .venv .venv-target .venv-postgres .venv-meltano .venv-dagster .venv-dbt .meltano output
 	rm -rf build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf examples/dbt/logs examples/dbt/target examples/dbt/*.duckdb*
 
 $(uv):
 	$(PYTHON) -m venv .venv
@@ -142,4 +149,9 @@ $(plugins): meltano.yml pyproject.toml $(meltano)
 $(dagster): Makefile examples/dagster/requirements.txt | $(uv)
 	$(uv) venv --quiet --clear --python .venv/bin/python .venv-dagster
 	$(uv) pip install --quiet --python .venv-dagster --requirement examples/dagster/requirements.txt
+	@touch $@
+
+$(dbt): Makefile examples/dbt/requirements.txt | $(uv)
+	$(uv) venv --quiet --clear --python .venv/bin/python .venv-dbt
+	$(uv) pip install --quiet --python .venv-dbt --requirement examples/dbt/requirements.txt
 	@touch $@

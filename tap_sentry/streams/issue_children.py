@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tap_sentry.records.bodies import Row
     from tap_sentry.run import Run
     from tap_sentry.streams.base import Context
+    from tap_sentry.streams.issue_lists import Listed
 
 
 class IssueChild(WindowedStream):
@@ -55,6 +56,11 @@ class IssueChild(WindowedStream):
         if not is_complete:
             self.on_failed(context)
         return is_complete
+
+    def listed(self, context: Context, scan: Scan) -> Listed | None:
+        """Return the issue as it is listed."""
+        found = self.parent.lists.known(context, scan.window)
+        return (found or {}).get(int(context["issue_id"]))
 
     def prefetches(self, context: Context) -> Iterator[Prefetch | None]:
         """Yield nothing; the stream of issues prefetches the list of each."""

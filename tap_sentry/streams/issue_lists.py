@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tap_sentry.api import errors
@@ -11,14 +12,34 @@ from tap_sentry.records.dates import instant_of
 from tap_sentry.windows import to_text
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator
-    from datetime import datetime
+    from collections.abc import Collection, Hashable, Iterator
+    from datetime import datetime, timedelta
 
     from tap_sentry.api.paged_list import Page, PagedList
     from tap_sentry.api.prefetch import Prefetch
     from tap_sentry.records.bodies import Row
     from tap_sentry.streams.base import Context, SentryStream
     from tap_sentry.windows import Window
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An issue of a list."""
+
+    #: How many events it has ever had, and when; None if the server does not say.
+    events: int | None
+    first: datetime | None
+    last: datetime | None
+    #: Whether its events are error events.
+    is_error: bool
+
+    @property
+    def pace(self) -> timedelta | None:
+        """The time between two of its events, on average."""
+        if not (self.events and self.first and self.last and self.first < self.last):
+            return None
+        return (self.last - self.first) / self.events
+
 
 #: Page sizes for the head of a list that is read a second time.
 HEAD = (25, 5)
@@ -27,15 +48,19 @@ HEAD = (25, 5)
 class IssueLists:
     """Reads the issues of one project at a time, and keeps their ids."""
 
-    def __init__(self, issues: SentryStream) -> None:
+    def __init__(self, issues: SentryStream, query: str | None = None) -> None:
         """Request nothing yet.
 
         Args:
             issues: The stream of issues.
+            query: The search for the issues; None for that of the settings.
         """
         self._issues = issues
         self._run = issues.run
-        self._ids: dict[Hashable, set[int]] = {}
+        self._query = query
+        self._found: dict[Hashable, dict[int, Listed]] = {}
+        #: The issues of lists that have arrived and are not read yet.
+        self._known: dict[Hashable, dict[int, Listed]] = {}
         #: The issues of each project's events, with the date of the newest event.
         self._named: dict[object, dict[int, datetime]] = {}
         #: Why the issues of the project could not be read.
@@ -43,12 +68,17 @@ class IssueLists:
 
     def start_project(self) -> None:
         """Forget the lists of the project before."""
-        self._ids.clear()
+        self._found.clear()
         self.failure = None
 
     def end_project(self) -> None:
         """Forget the issues that the events of the project named."""
         self._named.clear()
+
+    @property
+    def query(self) -> str:
+        """The search for the issues."""
+        return self._run.settings.issue_query if self._query is None else self._query
 
     @property
     def is_cut_by_window(self) -> bool:
@@ -63,7 +93,7 @@ class IssueLists:
         """
         if self.failure is not None:
             raise self.failure
-        found: set[int] = set()
+        found: dict[int, Listed] = {}
         prefetch = functools.partial(self.prefetch, context, window)
         cut = window if self.is_cut_by_window else None
         reader = self._issues.reader
@@ -81,26 +111,30 @@ class IssueLists:
         except errors.SKIPPABLE_ERRORS as error:
             self.failure = error
             raise
-        self._ids[self._key(context, window)] = found
+        key = self._key(context, window)
+        self._known.pop(key, None)
+        self._found[key] = found
 
-    def ids(self, context: Context, window: Window) -> set[int]:
-        """Return the ids of the issues of a window; their list is read once."""
-        if self._key(context, window) not in self._ids:
+    def found(self, context: Context, window: Window) -> dict[int, Listed]:
+        """Return the issues of a window by id; their list is read once."""
+        if self._key(context, window) not in self._found:
             for _ in self.read(context, window):
                 pass
         # The key is another one if the fallback was read.
-        return self._ids[self._key(context, window)]
+        return self._found[self._key(context, window)]
 
-    def known_ids(self, context: Context, window: Window) -> set[int] | None:
-        """Return the ids of the issues of a window; None before they have arrived."""
+    def known(self, context: Context, window: Window) -> dict[int, Listed] | None:
+        """Return the issues of a window by id; None before they have arrived."""
         key = self._key(context, window)
-        if key in self._ids:
-            return self._ids[key]
-        rows = self._issues.reader.peek(context, part=key)
-        return None if rows is None else {id_of(row) for row in rows}
+        if key not in self._found and key not in self._known:
+            rows = self._issues.reader.peek(context, part=key)
+            if rows is None:
+                return None
+            self._known[key] = {id_of(row): listed(row) for row in rows}
+        return self._found[key] if key in self._found else self._known[key]
 
     def prefetch(
-        self, context: Context, window: Window, found: set[int] | None = None
+        self, context: Context, window: Window, found: Collection[int] | None = None
     ) -> Prefetch:
         """Return the list for a window.
 
@@ -115,10 +149,10 @@ class IssueLists:
         return self._issues.reader.prefetch(context, make, part=key)
 
     def _list(
-        self, context: Context, window: Window, found: set[int] | None
+        self, context: Context, window: Window, found: Collection[int] | None
     ) -> PagedList:
         reader = self._issues.reader
-        query = {"query": self._run.settings.issue_query}
+        query = {"query": self.query}
         if self.is_cut_by_window:
             kept = reader.retained(context, window)
             query |= {
@@ -128,7 +162,7 @@ class IssueLists:
             }
 
         def is_known(page: Page) -> bool:
-            return found is not None and {id_of(row) for row in page.rows} <= found
+            return found is not None and all(id_of(row) in found for row in page.rows)
 
         def is_older(page: Page) -> bool:
             dates = [instant_of(row, "lastSeen") for row in page.rows]
@@ -143,9 +177,9 @@ class IssueLists:
         return reader.paged_list(context, query, is_last=None if is_whole else is_older)
 
     def _key(self, context: Context, window: Window) -> Hashable:
-        """Return the project of a list, and its window if it is cut by one."""
-        project = context["project_id"]
-        return (project, window.start, window.end) if self.is_cut_by_window else project
+        """Return what identifies a list, with its window if it is cut by one."""
+        key = (context["project_id"], self.query)
+        return (*key, window.start, window.end) if self.is_cut_by_window else key
 
     # Issues that no list shows --------------------------------------------------------
 
@@ -161,18 +195,30 @@ class IssueLists:
         An issue with very recent events may not be on any page of the list yet. With an
         `issue_query`, it may be missing because the query excludes it.
         """
-        if self._run.settings.issue_query:
+        if self.query:
             return set()
         named = self._named.get(context["project_id"], {})
         return {issue for issue, date in named.items() if not window.is_after(date)}
 
 
-def _new_issues(page: Page, found: set[int]) -> Iterator[Row]:
+def _new_issues(page: Page, found: dict[int, Listed]) -> Iterator[Row]:
     """Yield the issues of a page that were not found yet."""
     for row in page.rows:
         if (key := id_of(row)) not in found:
-            found.add(key)
+            found[key] = listed(row)
             yield row
+
+
+def listed(row: Row) -> Listed:
+    """Return what a list says of an issue."""
+    events = str(bodies.decode_value(row.get("count")))
+    category = bodies.decode_value(row.get("issueCategory"))
+    return Listed(
+        events=int(events) if events.isdecimal() else None,
+        first=instant_of(row, "firstSeen"),
+        last=instant_of(row, "lastSeen"),
+        is_error=category in {None, "error"},
+    )
 
 
 def id_of(row: Row) -> int:

@@ -138,18 +138,18 @@ class ProjectIssues(WindowedStream):
     def ids_of(self, context: Context, window: Window) -> list[int]:
         """Return the issues whose events are to be read, by ascending id."""
         if not self.run.settings.issue_ids:
-            listed = self.lists.ids(context, window)
+            listed = self.lists.found(context, window).keys()
             return sorted(listed | self.lists.named(context, window))
         if self.chosen.is_available:
             return self.chosen.of(str(context["project_id"]))
-        return sorted(self.lists.ids(context, window) & self.chosen.numbers)
+        return sorted(self.lists.found(context, window).keys() & self.chosen.numbers)
 
     def known_ids(self, context: Context, window: Window) -> list[int] | None:
         """Return the issues whose events are to be read; None before they are known."""
         if self.run.settings.issue_ids:
             return self.chosen.known_of(str(context["project_id"]))
-        ids = self.lists.known_ids(context, window)
-        return None if ids is None else sorted(ids)
+        listed = self.lists.known(context, window)
+        return None if listed is None else sorted(listed)
 
     def prefetches(self, context: Context) -> Iterator[Prefetch | None]:
         """Yield the lists of issues."""

@@ -97,6 +97,8 @@ class ScanLists:
         self.is_cut = source.is_cut
         #: Whether it has shown that it does.
         self.is_known_to_cut = False
+        #: The date of the oldest row that ends a page.
+        self._oldest: datetime | None = None
 
     @property
     def is_sliced(self) -> bool:
@@ -106,8 +108,10 @@ class ScanLists:
 
     @property
     def surely_kept(self) -> datetime:
-        """The instant from which on every server keeps events."""
-        return self._run.settings.started - KEPT
+        """The instant from which on this server is known to keep events."""
+        kept = self._run.settings.started - KEPT
+        # What it sent may be deleted while the run goes on.
+        return min(kept, self._oldest + DAY) if self._oldest else kept
 
     def page_sizes(self) -> PageSizes:
         """Return the page sizes of a list that has not failed yet."""
@@ -164,6 +168,9 @@ class ScanLists:
         )
         for page in self._reader.pages(context, rest, window):
             place = cast("Place | None", page.following)
+            date = self.date_of(page.rows[-1]) if page.rows else None
+            if date and (self._oldest is None or date < self._oldest):
+                self._oldest = date
             yield page
 
     def prefetch(

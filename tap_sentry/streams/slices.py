@@ -23,12 +23,15 @@ if TYPE_CHECKING:
     from tap_sentry.api.prefetch import Prefetch
     from tap_sentry.api.ties import Place
     from tap_sentry.streams.base import Context
+    from tap_sentry.streams.issue_lists import Listed
     from tap_sentry.streams.scan_lists import ScanLists
     from tap_sentry.streams.stored_events import Counts, StoredEvents
 
 SECOND = timedelta(seconds=1)
 #: The pages that a slice is expected to have. It is left after one more.
 PAGES = MAX_HELD - 1
+#: The pages that the list of an issue shall have left before it is cut.
+MANY = 12
 #: The pages after which a list is left whose rows are not counted …
 UNCOUNTED = 32
 #: … and the number of slices to cut then.
@@ -55,6 +58,7 @@ class Slices:
         context: Context,
         scan: Scan,
         stored: StoredEvents | None = None,
+        issue: Listed | None = None,
     ) -> None:
         """Cut nothing yet.
 
@@ -63,11 +67,13 @@ class Slices:
             context: The context of the list.
             scan: The scan of the list.
             stored: Counts the rows of the list, if the server does.
+            issue: The issue whose events they are, if they are those of one.
         """
         self._lists = lists
         self._context = context
         self._scan = scan
         self._stored = stored
+        self._issue = issue if issue and issue.pace else None
         self.page_sizes = lists.page_sizes()
         #: What each list was left with; None for a list that was read to its end.
         self._rests: dict[Hashable, Rest | None] = {}
@@ -132,11 +138,6 @@ class Slices:
         """Return the number of pages that a list is expected to have."""
         return PAGES if self.is_slice(part) else 1
 
-    def _most_pages(self, part: Scan) -> int:
-        """Return the number of pages after which a list is left."""
-        is_counted = self._stored is not None or self.is_slice(part)
-        return MAX_HELD if is_counted else UNCOUNTED
-
     def leaver(self, part: Scan) -> Callable[[Page, bool], bool]:
         """Return a function that says whether a list is left after a page.
 
@@ -157,12 +158,9 @@ class Slices:
             if self.is_slice(part) and not lists.is_cut:
                 return True
             tie = cast("Place", page.following).tie
-            if (
-                pages < self._most_pages(part)
-                or tie is None
-                or newest is None
-                or not lists.is_sliced
-            ):
+            if tie is None or newest is None or not lists.is_sliced:
+                return False
+            if pages < MAX_HELD or not self._is_long(part, pages, rows):
                 return False
             window = Window(part.window.start, tie.moment + SECOND)
             if is_repeated(page) or window.end >= part.end:
@@ -173,6 +171,14 @@ class Slices:
             return True
 
         return is_left
+
+    def _is_long(self, part: Scan, pages: int, rows: int) -> bool:
+        """Return whether a list of which some has been read is worth cutting."""
+        if self._stored or self.is_slice(part):
+            return True
+        if self._issue and self._issue.events:
+            return (self._issue.events - rows) * pages / max(rows, 1) >= MANY
+        return pages >= UNCOUNTED
 
     def _slices(self, part: Scan, *, waits: bool = False) -> list[Scan] | None:
         """Return the slices of what a list was left with.
@@ -199,14 +205,21 @@ class Slices:
                         return None
                     counts = found
                 most = PAGES * rest.rows / rest.pages
-                cut = (
-                    by_count(rest.window, counts, most)
-                    if counts
-                    else by_rate(rest, most, self._lists.surely_kept)
-                )
+                if counts:
+                    cut = by_count(rest.window, counts, most)
+                else:
+                    cut = self._guessed(part, rest, most)
                 issue = self._scan.issue
                 self._cut[key] = [Scan(window, issue=issue) for window in cut]
         return self._cut[key]
+
+    def _guessed(self, part: Scan, rest: Rest, most: float) -> list[Window]:
+        """Cut what is left of a list whose rows are not counted by time."""
+        oldest, issue = self._lists.surely_kept, self._issue
+        if issue is None or self.is_slice(part) or not (issue.first and issue.pace):
+            # The rows of a slice come faster than expected.
+            return by_rate(rest.window, rest.span / rest.rows * most, oldest, GUESSED)
+        return by_rate(rest.window, issue.pace * most, max(oldest, issue.first))
 
 
 def is_repeated(page: Page) -> bool:
@@ -244,17 +257,24 @@ def by_count(window: Window, counts: Counts, most: float) -> list[Window]:
     return between(window, cuts)
 
 
-def by_rate(rest: Rest, most: float, oldest: datetime) -> list[Window]:
-    """Cut a few slices as if the rows went on as before, and leave what is older whole.
+def by_rate(
+    window: Window, step: timedelta, oldest: datetime, number: int | None = None
+) -> list[Window]:
+    """Cut slices of an equal length, the newest first, and leave what is older whole.
 
     Args:
-        rest: What a list was left with.
-        most: How many rows a slice shall have.
+        window: The window.
+        step: The length of a slice; at least a second.
         oldest: Where to stop: Sentry fails where it keeps no part of a slice.
+        number: How many slices to cut; None for all.
     """
-    step = max(timedelta(seconds=rest.span * (most / rest.rows) // SECOND), SECOND)
-    cuts = [rest.window.end - step * number for number in range(1, GUESSED + 1)]
-    return between(rest.window, [cut for cut in cuts if cut > oldest])
+    step = max(timedelta(seconds=step // SECOND), SECOND)
+    cuts: list[datetime] = []
+    cut = window.end - step
+    while cut > max(oldest, window.start) and len(cuts) != number:
+        cuts.append(cut)
+        cut -= step
+    return between(window, cuts)
 
 
 def between(window: Window, cuts: list[datetime]) -> list[Window]:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tap_sentry.records.bodies import Row
     from tap_sentry.run import Run
     from tap_sentry.streams.base import Context
+    from tap_sentry.streams.issue_lists import Listed
     from tap_sentry.streams.stored_events import StoredEvents
 
 #: Ids of a list that are remembered: pages of a list that is paged by row can overlap.
@@ -198,11 +199,18 @@ class WindowedStream(SentryStream):
         """Counts the rows of the lists, if the server does."""
         return None
 
+    def listed(self, context: Context, scan: state.Scan) -> Listed | None:
+        """Return the issue whose events are listed, if they are those of one."""
+        del context, scan
+        return None
+
     def slices(self, context: Context, scan: state.Scan) -> Slices:
         """Return the slices of a scan; the same ones until it has been read."""
         key = self.slices_key(context, scan)
         if key not in self._slices:
-            self._slices[key] = Slices(self.scan_lists, context, scan, self.stored)
+            self._slices[key] = Slices(
+                self.scan_lists, context, scan, self.stored, self.listed(context, scan)
+            )
         return self._slices[key]
 
     def slices_key(self, context: Context, scan: state.Scan) -> Hashable:

@@ -64,8 +64,14 @@ def releases(sentry: World, organization: Organization) -> list[Record]:
                 "lastDeploy": None,
                 "authors": [account(1), {"name": "Joe", "email": "joe@example.com"}],
                 "projects": [
-                    {"id": int(project.id), "slug": project.slug, "name": project.name}
-                    for project in organization.projects[:2]
+                    {
+                        "id": int(project.id),
+                        "slug": project.slug,
+                        "name": project.name,
+                        # All new issues are in the first project.
+                        "newGroups": 0 if place else number,
+                    }
+                    for place, project in enumerate(organization.projects[:2])
                 ],
                 "firstEvent": None,
                 "lastEvent": None,

@@ -407,7 +407,7 @@ def test_a_run_that_is_broken_off_goes_on_with_unlisted_issues(sync, sentry):
     """
     hidden = hidden_issue(sentry)
     streams = ("issue_events", "project_events")
-    whole = sync(*streams, **HERE)
+    whole = sync(*streams, concurrency=1, **HERE)
     pages = len(sentry.asked(".*/issues/.*/events/"))
     for after in range(1, pages, 7):
         sentry.fault(401, after=after, when=at(".*/issues/.*/events/"))

@@ -1,0 +1,23 @@
+select
+  organization_id || '/' || id as issue_key,
+  organization_id || '/' || project_id as project_key,
+  organization_id,
+  project_id,
+  id as issue_id,
+  "shortId" as short_id,
+  title,
+  type,
+  "issueCategory" as category,
+  level,
+  priority,
+  status,
+  substatus,
+  "assignedTo" ->> 'type' as assignee_type,
+  "assignedTo" ->> 'id' as assignee_id,
+  "assignedTo" ->> 'name' as assignee,
+  "firstSeen" as first_seen_at,
+  "lastSeen" as last_seen_at,
+  count as events,
+  "userCount" as users,
+  permalink
+from {{ newest('project_issues', ['organization_id', 'id']) }} as issue

@@ -1,0 +1,6 @@
+{# No value is less than nothing. #}
+{% test not_negative(model, column_name) %}
+select {{ column_name }}
+from {{ model }}
+where {{ column_name }} < 0
+{% endtest %}
