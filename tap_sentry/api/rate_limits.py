@@ -153,11 +153,6 @@ class RateLimiter:
             self.left = self.limit
         return 0.0 if not self.in_flight or self._has_room() else None
 
-    @property
-    def is_parallel(self) -> bool:
-        """Whether several requests may be in flight at a time."""
-        return self.concurrent is None or self.concurrent > 1
-
     def _has_room(self) -> bool:
         return self.left is None or self.left > self.in_flight
 

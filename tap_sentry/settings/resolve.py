@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 from tap_sentry import windows
 from tap_sentry.settings.names import Names, parse_url
 from tap_sentry.settings.reader import SettingReader, parse_bundle
-from tap_sentry.settings.schema import MAX_CONCURRENCY, RESOLUTIONS, SETTINGS, STATS
+from tap_sentry.settings.schema import (
+    EVENTS_BY,
+    MAX_CONCURRENCY,
+    RESOLUTIONS,
+    SETTINGS,
+    STATS,
+)
 from tap_sentry.windows import Window
 
 if TYPE_CHECKING:
@@ -48,6 +54,7 @@ class Settings:
     lookback: timedelta
     issue_refresh: timedelta
     full_events: bool
+    events_by: str
     concurrency: int
     request_timeout: int
     ca_bundle: str | bool
@@ -102,6 +109,7 @@ def resolve(config: Mapping[str, Any], now: datetime) -> Settings:
         lookback=reader.duration("lookback"),
         issue_refresh=reader.duration("issue_refresh"),
         full_events=reader.boolean("full_events"),
+        events_by=reader.choice("events_by", EVENTS_BY),
         concurrency=reader.integer("concurrency", 1, MAX_CONCURRENCY),
         request_timeout=reader.integer("request_timeout", 1, 3600),
         ca_bundle=reader.read("ca_bundle", parse_bundle)

@@ -10,6 +10,7 @@ from tap_sentry import windows
 
 STATS = ("received", "rejected", "blacklisted", "generated")
 RESOLUTIONS = {"1d": windows.DAY, "1h": timedelta(hours=1)}
+EVENTS_BY = ("auto", "project", "issue")
 MAX_CONCURRENCY = 32
 
 _NAMES = th.ArrayType(th.StringType)
@@ -138,6 +139,14 @@ SETTINGS = th.PropertiesList(
         title="Full events",
         description="Give project_events and issue_events with contexts, sdk, errors, "
         "fingerprints; ten times the requests on sentry.io.",
+    ),
+    th.Property(
+        "events_by",
+        th.StringType(allowed_values=EVENTS_BY),
+        default="auto",
+        title="Events by",
+        description="Read project_events and project_event_entries through the list of "
+        "each project, or those of its issues; auto takes the faster one.",
     ),
     th.Property(
         "concurrency",

@@ -7,21 +7,17 @@ from typing import TYPE_CHECKING
 
 from tap_sentry.records.dates import instant_of
 from tap_sentry.streams.columns import ENTRY_COLUMNS, EVENT_COLUMNS, EVENT_NAMES
+from tap_sentry.streams.events_of_projects import EventsOfProjects
 from tap_sentry.streams.issue_children import IssueChild
-from tap_sentry.streams.issues import ProjectIssues
 from tap_sentry.streams.projects import OrganizationProjects
 from tap_sentry.streams.schema import ORGANIZATION_ID, PROJECT_KEY, schema_of, text
-from tap_sentry.streams.stored_events import StoredEvents
-from tap_sentry.streams.windowed import WindowedStream
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from singer_sdk import Tap
-
     from tap_sentry.records.bodies import Row
-    from tap_sentry.run import Run
     from tap_sentry.streams.base import Context
+    from tap_sentry.streams.stored_events import StoredEvents
 
 #: What an event belongs to.
 IDS = (
@@ -31,7 +27,7 @@ IDS = (
 )
 
 
-class ProjectEvents(WindowedStream):
+class ProjectEvents(EventsOfProjects):
     """An error event of a project.
 
     https://docs.sentry.io/api/events/list-a-projects-error-events/
@@ -45,29 +41,19 @@ class ProjectEvents(WindowedStream):
     scopes = ("project:read",)
     id_column = "eventID"
     renamed = EVENT_NAMES
+    issue_stream = "issue_events"
     schema = schema_of(*IDS, *EVENT_COLUMNS)
 
-    def __init__(self, tap: Tap, run: Run) -> None:
-        """Count nothing yet."""
-        super().__init__(tap, run)
-        self._stored = StoredEvents(self)
-
     @functools.cached_property
-    def issues(self) -> ProjectIssues | None:
-        """The stream of issues, if the events of issues are read too."""
-        issues = self.sibling(ProjectIssues)
-        return issues if issues.has_selected_descendents else None
-
-    @property
-    def stored(self) -> StoredEvents:
-        """Sentry's own count of the events."""
-        return self._stored
+    def names_issues(self) -> bool:
+        """Whether the events of issues are read too."""
+        return self.issues.has_selected_descendents
 
     def records_of(self, row: Row, context: Context) -> Iterable[Row]:
         """Return the records of an event, and keep its issue for `IssueEvents`."""
         found = super().records_of(row, context)
-        date = instant_of(row, "dateCreated") if self.issues else None
-        if self.issues and date is not None:
+        date = instant_of(row, "dateCreated") if self.names_issues else None
+        if date is not None:
             self.issues.lists.add_named(context, str(row["issue_id"]), date)
         return found
 
@@ -83,6 +69,7 @@ class ProjectEventEntries(ProjectEvents):
     # Ten times the requests of `project_events`.
     selected_by_default = False
     is_entries = True
+    issue_stream = "issue_event_entries"
     schema = schema_of(*IDS, *ENTRY_COLUMNS)
 
     @property

@@ -12,7 +12,7 @@ from tap_sentry.sync.state import Scan
 from tap_sentry.windows import BEGINNING, Window
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator, Iterable, Iterator
     from datetime import datetime
 
     from singer_sdk import Tap
@@ -32,6 +32,8 @@ class IssueChild(WindowedStream):
     # At least one request for each issue.
     selected_by_default = False
     parent: ProjectIssues
+    #: Records to write that another stream has read.
+    _given: list[Row] | None = None
 
     @functools.cached_property
     def saves_state(self) -> bool:
@@ -56,6 +58,33 @@ class IssueChild(WindowedStream):
         if not is_complete:
             self.on_failed(context)
         return is_complete
+
+    def get_records(self, context: Context | None) -> Iterable[Row]:
+        """Yield the records of a project, or those that were given."""
+        if self._given is None:
+            yield from super().get_records(context)
+        else:
+            yield from self._given
+
+    def write(self, context: Context, rows: list[Row]) -> None:
+        """Write the records of rows that another stream has read.
+
+        Args:
+            context: The context of the issue.
+            rows: The rows of its list.
+        """
+        counter = self.metrics[0]
+        contexts = counter.contexts
+        self._given = [
+            record for row in rows for record in self.records_of(row, context)
+        ]
+        above = {name: context[name] for name in ("organization_id", "project_id")}
+        try:
+            self.sync(above)
+        finally:
+            self._given = None
+            # The project is counted when its turn comes.
+            counter.contexts = contexts
 
     def listed(self, context: Context, scan: Scan) -> Listed | None:
         """Return the issue as it is listed."""

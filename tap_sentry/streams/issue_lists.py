@@ -72,7 +72,8 @@ class IssueLists:
         self.failure = None
 
     def end_project(self) -> None:
-        """Forget the issues that the events of the project named."""
+        """Forget the issues of the project."""
+        self.start_project()
         self._named.clear()
 
     @property

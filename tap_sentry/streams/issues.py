@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -65,6 +66,13 @@ class ProjectIssues(WindowedStream):
         self.chosen = ChosenIssues(self)
         #: Organizations with a project whose issues could not be read this time.
         self._unread: set[object] = set()
+
+    @functools.cached_property
+    def every(self) -> IssueLists:
+        """The lists of all issues, which `issue_query` does not cut."""
+        return (
+            IssueLists(self, query="") if self.run.settings.issue_query else self.lists
+        )
 
     # Once for each project ------------------------------------------------------------
 

@@ -107,6 +107,21 @@ class ScanLists:
         return self._source.is_events and self.is_cut and is_parallel
 
     @property
+    def is_limited(self) -> bool:
+        """Whether the server states a limit of requests for the list."""
+        return self.limit is not None
+
+    @property
+    def limit(self) -> int | None:
+        """How many requests the server grants in a while; None if it states none."""
+        return self._reader.limit
+
+    @property
+    def at_a_time(self) -> int | None:
+        """How many requests the server lets be in flight; None if it states none."""
+        return self._reader.at_a_time
+
+    @property
     def surely_kept(self) -> datetime:
         """The instant from which on this server is known to keep events."""
         kept = self._run.settings.started - KEPT

@@ -75,6 +75,14 @@ class Slices:
         self._stored = stored
         self._issue = issue if issue and issue.pace else None
         self.page_sizes = lists.page_sizes()
+        #: Where the list goes on after its newest page that was read; None at its end.
+        self.place: Place | None = None
+        #: Whether to leave a list that the server limits after its first page.
+        self.pauses = False
+        #: Whether the list has more pages than the first, and how many rows that has;
+        #: None before it has arrived.
+        self.has_more: bool | None = None
+        self.first_rows: int | None = None
         #: What each list was left with; None for a list that was read to its end.
         self._rests: dict[Hashable, Rest | None] = {}
         #: The slices that were cut out of the rest of each list.
@@ -86,25 +94,25 @@ class Slices:
         Each comes with the start of its slice, and whether other slices follow.
         """
         lists, todo = self._lists, [self._scan]
-        place: Place | None = None
         while todo:
             part = todo.pop(0)
             if self.is_slice(part) and not lists.is_kept(self._context, part):
                 continue
+            is_refuted = False
             for page in lists.pages(self._context, part, None, self):
                 if self.is_slice(part) and not lists.is_known_to_cut:
-                    if not lists.is_cut:
+                    if is_refuted := not lists.is_cut:
                         # These rows are those of the top of the whole list.
-                        todo.clear()
                         break
                     lists.is_known_to_cut = True
-                place = cast("Place | None", page.following)
+                self.place = cast("Place | None", page.following)
                 yield page, part.window.start, bool(todo)
-            else:
-                todo = [*(self._slices(part, waits=True) or ()), *todo]
-                continue
-            for page in lists.pages(self._context, self._scan, place):
-                yield page, self._scan.window.start, False
+            slices = None if is_refuted else self._slices(part, waits=True)
+            todo = [] if slices is None else [*slices, *todo]
+            if slices is None and self.place:
+                # The list goes on where it was left.
+                for page in lists.pages(self._context, self._scan, self.place):
+                    yield page, self._scan.window.start, False
 
     def prefetches(self) -> Iterator[Prefetch | None]:
         """Yield the lists of the slices; None while no other is known."""
@@ -152,15 +160,21 @@ class Slices:
             rows, pages = rows + len(page.rows), pages + 1
             if newest is None and page.rows:
                 newest = lists.date_of(page.rows[0])
+            if pages == 1 and not self.is_slice(part):
+                self.place = cast("Place | None", page.following)
+                self.first_rows = rows
+                self.has_more = not is_end and self.place is not None
             if is_end or page.following is None:
                 self._rests[key_of(part)] = None
                 return is_end
-            if self.is_slice(part) and not lists.is_cut:
+            is_refuted = self.is_slice(part) and not lists.is_cut
+            if is_refuted or (pages == 1 and self.pauses and lists.is_limited):
                 return True
             tie = cast("Place", page.following).tie
-            if tie is None or newest is None or not lists.is_sliced:
+            may_cut = lists.is_sliced and pages >= MAX_HELD
+            if tie is None or newest is None or not may_cut:
                 return False
-            if pages < MAX_HELD or not self._is_long(part, pages, rows):
+            if not self._is_long(part, pages, rows):
                 return False
             window = Window(part.window.start, tie.moment + SECOND)
             if is_repeated(page) or window.end >= part.end:

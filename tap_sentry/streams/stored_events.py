@@ -41,7 +41,7 @@ class StoredEvents:
             stream: The stream that the counts are requested for.
         """
         self._stream = stream
-        self._counts: dict[Hashable, Counts] = {}
+        self._counts: dict[tuple[Hashable, ...], Counts] = {}
 
     def prefetch(self, context: Context, window: Window, length: timedelta) -> Prefetch:
         """Return the list with the counts of a window as its only page."""
@@ -89,6 +89,12 @@ class StoredEvents:
                 pages = list(self._stream.run.client.prefetcher.take(wanted))
             except errors.SKIPPABLE_ERRORS:
                 pages = []
+            # The projects before were read.
+            self._counts = {
+                found: counts
+                for found, counts in self._counts.items()
+                if found[0] == key[0]
+            }
             self._counts[key] = counts_of([row for page in pages for row in page.rows])
         return self._counts[key]
 

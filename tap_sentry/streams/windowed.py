@@ -18,9 +18,11 @@ from tap_sentry.windows import BEGINNING, Window, to_text
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Hashable, Iterable, Iterator, Mapping
+    from datetime import datetime
 
     from singer_sdk import Tap
 
+    from tap_sentry.api.paged_list import Page
     from tap_sentry.api.prefetch import Prefetch
     from tap_sentry.api.ties import Place
     from tap_sentry.records.bodies import Row
@@ -152,6 +154,15 @@ class WindowedStream(SentryStream):
     def read(
         self, context: Context, scan: state.Scan
     ) -> Iterator[tuple[list[Row], state.Scan | None]]:
+        """Yield the rows of a scan, as `read_pages` does."""
+        return self.read_pages(context, scan, self.slices(context, scan).pages())
+
+    def read_pages(
+        self,
+        context: Context,
+        scan: state.Scan,
+        pages: Iterator[tuple[Page, datetime, bool]],
+    ) -> Iterator[tuple[list[Row], state.Scan | None]]:
         """Yield the rows of a scan page by page, each once and all within its window.
 
         Each page comes with the scan as it can be resumed after it; None at its end.
@@ -159,7 +170,7 @@ class WindowedStream(SentryStream):
         window = Window(scan.window.start, scan.end)
         reached = scan
         seen: dict[object, None] = {}
-        for page, start, is_more in self.slices(context, scan).pages():
+        for page, start, is_more in pages:
             self.run.results.add_missed(self.name, page.missed)
             place = cast("Place | None", page.following)
             # All rows of a second may be repeated.
@@ -185,7 +196,7 @@ class WindowedStream(SentryStream):
                 yield rows, replace(reached, cursor=None)
             else:
                 yield rows, resumable(reached, place)
-        self._slices.pop(self.slices_key(context, scan), None)
+        self.end_slices(context, scan)
 
     # Lists ----------------------------------------------------------------------------
 
@@ -212,6 +223,10 @@ class WindowedStream(SentryStream):
                 self.scan_lists, context, scan, self.stored, self.listed(context, scan)
             )
         return self._slices[key]
+
+    def end_slices(self, context: Context, scan: state.Scan) -> None:
+        """Forget the slices of a scan that has been read."""
+        self._slices.pop(self.slices_key(context, scan), None)
 
     def slices_key(self, context: Context, scan: state.Scan) -> Hashable:
         """Return what identifies the slices of a scan."""

@@ -42,6 +42,7 @@ class Results:
         self._missed: Counter[str] = Counter()
         self._cut: Counter[str] = Counter()
         self._sampled: Counter[str] = Counter()
+        self._counted: dict[str, list[tuple[str, int, int]]] = {}
 
     def add_read(self, stream: str) -> None:
         """Count a part of a stream that was read completely."""
@@ -80,6 +81,16 @@ class Results:
     def add_sampled(self, stream: str) -> None:
         """Count a window of which the server has read a part only."""
         self._sampled[stream] += 1
+
+    def add_counted(self, stream: str, part: str, read: int, counted: int) -> None:
+        """Record how many events of a part were read, and how many Sentry counts."""
+        self._counted.setdefault(stream, []).append((part, read, counted))
+
+    def share(self, stream: str) -> float | None:
+        """Return the part of what Sentry counts that was read; None if not counted."""
+        parts = self._counted.get(stream, ())
+        counted = sum(number for _, _, number in parts)
+        return sum(read for _, read, _ in parts) / counted if counted else None
 
     def add_outside(self, stream: str) -> None:
         """Count a record dated outside the requested window."""

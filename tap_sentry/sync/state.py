@@ -39,6 +39,8 @@ class Scan:
     cursor: str | None = None
     #: The issue that is being read; those with smaller ids are done.
     issue: int | None = None
+    #: How many rows were written, of the time in which nothing changes any more.
+    rows: int = 0
 
     @property
     def end(self) -> datetime:
@@ -85,6 +87,8 @@ class Scan:
         }
         if self.issue is not None:
             entry["issue"] = str(self.issue)
+        if self.rows:
+            entry["rows"] = self.rows
         if self.at is not None:
             entry["at"] = self.at.isoformat().replace("+00:00", "Z")
         if self.cursor is not None:
@@ -107,6 +111,7 @@ class Scan:
                 at=None if at is None else parse_instant(at),
                 cursor=None if cursor is None else str(cursor),
                 issue=None if issue is None else int(issue),
+                rows=int(entry.get("rows") or 0),
             )
         except (AttributeError, KeyError, TypeError, OverflowError) as error:
             raise ValueError(error) from None

@@ -177,7 +177,7 @@ def test_limits_that_headers_foretell_are_never_run_into() -> None:
         rate_limits={template: Limit(limit=20, window=1, concurrent=1)},
     )
     with simulator.served():
-        output = read(simulator, 16, start_date="2026-01-01")
+        output = read(simulator, 16, start_date="2026-01-01", events_by="project")
 
     assert output.code == 0
     assert simulator.refused == 0

@@ -136,7 +136,8 @@ def allowance_used(simulator: SentrySimulator) -> float | None:
     windows = Counter(int(time.timestamp() / limit.window) for time in times)
     # The first window began before the run, and the last one ends after it.
     whole = range(min(windows) + 1, max(windows))
-    return sum(windows[number] for number in whole) / (limit.limit * len(whole))
+    most = limit.limit * len(whole)
+    return sum(windows[number] for number in whole) / most if most else None
 
 
 def least(simulator: SentrySimulator) -> list[int]:

@@ -1,0 +1,226 @@
+"""Choose the lists through which the events of a project are read.
+
+Sentry lists the events of a project, and those of each of its issues. sentry.io answers
+one request a second for the former, and forty for the latter.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from tap_sentry.api import errors
+from tap_sentry.api.paged_list import MAX_HELD
+from tap_sentry.api.prefetch import interleaved
+from tap_sentry.windows import DAY, HOUR, Window, ceil, floor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from datetime import datetime, timedelta
+
+    from tap_sentry.api.prefetch import Prefetch
+    from tap_sentry.records.bodies import Row
+    from tap_sentry.run import Run
+    from tap_sentry.streams.base import Context
+    from tap_sentry.streams.issue_lists import Listed
+    from tap_sentry.streams.scan_lists import ScanLists
+    from tap_sentry.streams.slices import Slices
+    from tap_sentry.streams.stored_events import Counts, StoredEvents
+    from tap_sentry.sync.state import Scan
+
+#: The seconds that a request takes; a constant, so that the choice is always the same.
+LATENCY = 0.25
+#: The seconds of the limit of a project's list.
+MINUTE = 60
+#: What sentry.io grants to lists that have no limit of their own: requests in a second,
+#: and at a time. https://docs.sentry.io/api/ratelimits/
+A_SECOND, AT_A_TIME = 40, 25
+#: How many times as fast the lists of issues have to be.
+GAIN = 2
+#: The longest window whose events are counted by hour; old servers keep no more hours.
+BY_HOUR = 7 * DAY
+#: The part of what Sentry counts that may be missing.
+TOLERANCE = 0.005
+
+
+class EventSource(Protocol):
+    """What a choice needs from a stream of events."""
+
+    @property
+    def run(self) -> Run:
+        """What the streams of this run share."""
+
+    @property
+    def scan_lists(self) -> ScanLists:
+        """The lists of projects."""
+
+    @property
+    def stored(self) -> StoredEvents:
+        """Sentry's own count of the events."""
+
+    def slices(self, context: Context, scan: Scan) -> Slices:
+        """The slices of the list of a project."""
+
+    def scan_prefetches(
+        self, context: Context, scan: Scan
+    ) -> Iterator[Prefetch | None]:
+        """The lists of a scan by project."""
+
+    def issue_prefetches(
+        self, context: Context, scan: Scan
+    ) -> Iterator[Iterator[Prefetch | None]]:
+        """The lists of each issue of a project."""
+
+    def prefetch_issues(self, context: Context, scan: Scan) -> Prefetch:
+        """The list of the issues of a project."""
+
+    def issues_of(
+        self, context: Context, scan: Scan, *, waits: bool
+    ) -> dict[int, Listed] | None:
+        """The issues of a project; None if they have not arrived."""
+
+
+class EventWays:
+    """Chooses, for each scan, between the list of a project and those of its issues."""
+
+    def __init__(self, source: EventSource) -> None:
+        """Choose nothing yet."""
+        self._source = source
+
+    def may_choose(self, scan: Scan) -> bool:
+        """Return whether there is a choice: not within a scan, nor by the settings."""
+        is_begun = scan.issue is not None or scan.at or scan.cursor
+        return not is_begun and self._source.run.settings.events_by == "auto"
+
+    def is_by_issue(
+        self, context: Context, scan: Scan, *, waits: bool = False
+    ) -> bool | None:
+        """Return whether a scan reads the lists of issues.
+
+        Args:
+            context: The context of the project.
+            scan: The scan.
+            waits: Whether to wait for what the choice depends on.
+
+        Returns:
+            None if it depends on what has not arrived.
+        """
+        if not self.may_choose(scan):
+            is_set = self._source.run.settings.events_by == "issue"
+            return scan.issue is not None or (is_set and not (scan.at or scan.cursor))
+        is_long = self.is_long(context, scan, waits=waits)
+        if not is_long:
+            return is_long
+        try:
+            issues = self._source.issues_of(context, scan, waits=waits)
+        except errors.SKIPPABLE_ERRORS:
+            return False
+        if issues is None:
+            return None
+        return self.is_faster(self.pages(context, scan, waits=waits) or 0, len(issues))
+
+    def is_long(self, context: Context, scan: Scan, *, waits: bool) -> bool | None:
+        """Return whether a project has so many pages that another way may be faster."""
+        slices = self._source.slices(context, scan)
+        if slices.has_more is None:
+            return None
+        if not (slices.has_more and self._source.scan_lists.is_limited):
+            return False
+        pages = self.pages(context, scan, waits=waits)
+        return None if pages is None else pages > MAX_HELD
+
+    def pages(self, context: Context, scan: Scan, *, waits: bool) -> int | None:
+        """Return how many pages the list of a project has; 0 if nobody counts them."""
+        counts = self.counts(context, scan, waits=waits)
+        if counts is None:
+            return None
+        rows = self._source.slices(context, scan).first_rows or 1
+        return math.ceil(sum(count for _, count in counts) / rows)
+
+    def is_faster(self, pages: int, issues: int) -> bool:
+        """Return whether the lists of issues are read in half of the time."""
+        lists = self._source.scan_lists
+        each = max(
+            MINUTE / (lists.limit or 1), LATENCY / (lists.at_a_time or AT_A_TIME)
+        )
+        return pages * each >= GAIN * (pages + issues) / A_SECOND
+
+    def counts(self, context: Context, scan: Scan, *, waits: bool) -> Counts | None:
+        """Return the counts of the window of a scan, by hour or by day."""
+        stored, window = self._source.stored, scan.window
+        find = stored.take if waits else stored.known
+        return find(context, window, length_of(window))
+
+    def prefetches(self, context: Context, scan: Scan) -> Iterator[Prefetch | None]:
+        """Yield the lists of a scan, as soon as it is known which."""
+        source, plan = self._source, self._source.scan_prefetches(context, scan)
+        if (by_issue := self.is_by_issue(context, scan)) is None:
+            yield next(plan)
+            slices = source.slices(context, scan)
+            while slices.has_more is None:
+                yield None
+            if slices.has_more and source.scan_lists.is_limited:
+                length = length_of(scan.window)
+                yield source.stored.prefetch(context, scan.window, length)
+                while (is_long := self.is_long(context, scan, waits=False)) is None:
+                    yield None
+                if is_long:
+                    yield source.prefetch_issues(context, scan)
+                while (by_issue := self.is_by_issue(context, scan)) is None:
+                    yield None
+                if not by_issue:
+                    yield source.scan_lists.prefetch(context, scan, slices.place)
+                    return
+        if by_issue:
+            yield source.prefetch_issues(context, scan)
+            while source.issues_of(context, scan, waits=False) is None:
+                yield None
+            yield from interleaved(source.issue_prefetches(context, scan))
+        else:
+            yield from plan
+
+
+@dataclass
+class Tally:
+    """The events of a scan that were read, to compare them with Sentry's own count."""
+
+    #: The whole hours or days that do not change any more.
+    closed: Window
+    read: int = 0
+
+    @classmethod
+    def of(cls, window: Window, lookback: timedelta, read: int = 0) -> Tally:
+        """Return the tally of a window of which some events were read before."""
+        length = length_of(window)
+        start = max(window.start, window.end - MOST_COUNTED)
+        return cls(
+            Window(ceil(start, length), floor(window.end - lookback, length)), read
+        )
+
+    def add(self, rows: list[Row], date_of: Callable[[Row], datetime | None]) -> None:
+        """Count the events of a page that are dated in the closed time."""
+        ends = [date_of(row) for row in (rows[0], rows[-1])] if rows else []
+        if all(date and date in self.closed for date in ends):
+            # Rows are ordered by date.
+            self.read += len(rows)
+            return
+        dates = (date_of(row) for row in rows)
+        self.read += sum(date is not None and date in self.closed for date in dates)
+
+    def counted(self, counts: Counts) -> int:
+        """Return how many events Sentry counts."""
+        return sum(count for start, count in counts if start in self.closed)
+
+    def is_short(self, counts: Counts) -> bool:
+        """Return whether noticeably fewer events were read than Sentry counts."""
+        return self.read < self.counted(counts) * (1 - TOLERANCE)
+
+
+def length_of(window: Window) -> timedelta:
+    """Return the length of the intervals that the events of a window are counted in."""
+    return HOUR if window.end - window.start <= BY_HOUR else DAY
+
+
+#: The longest time back from the end of a window for which events are compared.
+MOST_COUNTED = 89 * DAY

@@ -1,0 +1,268 @@
+"""The base class of events of projects, read by project or by issue."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from dataclasses import replace
+from typing import TYPE_CHECKING, ClassVar
+
+from tap_sentry.records import bodies
+from tap_sentry.streams.event_ways import EventWays, Tally
+from tap_sentry.streams.issue_children import IssueChild
+from tap_sentry.streams.issue_lists import Listed
+from tap_sentry.streams.issues import ProjectIssues
+from tap_sentry.streams.stored_events import StoredEvents
+from tap_sentry.streams.windowed import WindowedStream
+from tap_sentry.sync.state import Scan
+from tap_sentry.windows import DAY, Window
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+    from datetime import datetime
+
+    from singer_sdk import Tap
+
+    from tap_sentry.api.paged_list import Page
+    from tap_sentry.api.prefetch import Prefetch
+    from tap_sentry.records.bodies import Row
+    from tap_sentry.run import Run
+    from tap_sentry.streams.base import Context
+    from tap_sentry.streams.slices import Slices
+
+    Pages = Iterator[tuple[Page, datetime, bool]]
+
+#: After this many projects that were read again for nothing, none is read again: what
+#: the server counts is not what it stores.
+FRUITLESS = 3
+#: An issue that an event names and no list shows.
+UNLISTED = Listed(None, None, None, is_error=True)
+#: Some servers cut the list of a project to these days and do not say so.
+CUT = 7 * DAY
+
+
+class EventsOfProjects(WindowedStream):
+    """Events of projects, from the list of a project or from those of its issues."""
+
+    #: The stream whose lists have the events of an issue.
+    issue_stream: ClassVar[str]
+
+    def __init__(self, tap: Tap, run: Run) -> None:
+        """Count nothing yet."""
+        super().__init__(tap, run)
+        self._stored = StoredEvents(self)
+        self._ways = EventWays(self)
+        #: How many projects in a row were read again and gave no more events.
+        self._fruitless = 0
+
+    @functools.cached_property
+    def issues(self) -> ProjectIssues:
+        """The stream of issues."""
+        return self.sibling(ProjectIssues)
+
+    @functools.cached_property
+    def below(self) -> IssueChild:
+        """The stream of the events of issues."""
+        return next(
+            stream
+            for stream in self.issues.child_streams
+            if isinstance(stream, IssueChild) and stream.name == self.issue_stream
+        )
+
+    @property
+    def stored(self) -> StoredEvents:
+        """Sentry's own count of the events."""
+        return self._stored
+
+    def slices(self, context: Context, scan: Scan) -> Slices:
+        """Return the slices of a scan; they pause where there is a choice."""
+        slices = super().slices(context, scan)
+        slices.pauses = self._ways.may_choose(scan)
+        return slices
+
+    # By project -----------------------------------------------------------------------
+
+    def walk(
+        self, context: Context, scan: Scan, *, saves: bool
+    ) -> Generator[Row, None, bool]:
+        """Yield the records of a scan, by project or by issue."""
+        pages: Pages = self.slices(context, scan).pages()
+        first = []
+        if self._ways.may_choose(scan):
+            first = [*itertools.islice(pages, 1)]
+            for page, *_ in first:
+                self.add_named(context, page.rows)
+        if not self._ways.is_by_issue(context, scan, waits=True):
+            yield from self._by_project(
+                context, scan, itertools.chain(first, pages), saves=saves
+            )
+            return True
+        del pages
+        self.end_slices(context, scan)
+        tally = self.tally(context, scan)
+        is_complete = yield from self._by_issue(context, scan, tally, saves=saves)
+        if is_complete:
+            yield from self._check(context, scan, tally, by_issue=True)
+        return is_complete
+
+    def _by_project(
+        self, context: Context, scan: Scan, pages: Pages, *, saves: bool
+    ) -> Iterator[Row]:
+        """Yield the records of a scan from the list of the project."""
+        tally = self.tally(context, scan)
+        number, oldest = 0, None
+        for rows, reached in self.read_pages(context, scan, pages):
+            for row in rows:
+                yield from self.records_of(row, context)
+            self.progress(context, reached, saves=saves)
+            tally.add(rows, self.scan_lists.date_of)
+            number += 1
+            oldest = self.scan_lists.date_of(rows[-1]) if rows else oldest
+        # A list of one page cannot lack rows, unless the server cuts it to some days.
+        cut = scan.end - CUT
+        may_be_cut = scan.window.start < cut and (oldest is None or oldest >= cut)
+        if (number > 1 or may_be_cut) and not scan.cursor:
+            yield from self._check(context, scan, tally, by_issue=False)
+
+    def tally(self, context: Context, scan: Scan) -> Tally:
+        """Return the tally of a scan."""
+        window = Window(scan.window.start, scan.end)
+        kept = self.reader.retained(context, window)
+        return Tally.of(kept, self.run.settings.lookback, scan.rows)
+
+    def _check(
+        self, context: Context, scan: Scan, tally: Tally, *, by_issue: bool
+    ) -> Iterator[Row]:
+        """Compare the events with Sentry's count; if they are short, read them again.
+
+        They are read in the other way, unless that has not helped before.
+        """
+        counts = self._ways.counts(context, scan, waits=True) or []
+        counted = tally.counted(counts)
+        if not counted:
+            return
+        part = self.run.directory.describe(context)
+        may_help = self._fruitless < FRUITLESS
+        if (
+            tally.is_short(counts)
+            and self.run.settings.events_by == "auto"
+            and may_help
+        ):
+            self.logger.info(
+                "%s: %s has %s of the %s events that Sentry counts: it is read by %s",
+                self.name,
+                part,
+                f"{tally.read:,}",
+                f"{counted:,}",
+                "project too" if by_issue else "issue too",
+            )
+            again, other = Scan(scan.window), Tally(tally.closed)
+            if by_issue:
+                pages = self.slices(context, again).pages()
+                for rows, _ in self.read_pages(context, again, pages):
+                    for row in rows:
+                        yield from self.records_of(row, context)
+                    other.add(rows, self.scan_lists.date_of)
+            else:
+                yield from self._by_issue(context, again, other, saves=False)
+            helped = other.read > tally.read
+            self._fruitless = 0 if helped else self._fruitless + 1
+            tally.read = max(tally.read, other.read)
+        self.run.results.add_counted(self.name, part, tally.read, counted)
+
+    def add_named(self, context: Context, rows: list[Row]) -> None:
+        """Keep the issues that events name: their list may not show them yet."""
+        for row in rows:
+            issue = bodies.decode_value(row.get("groupID"))
+            date = self.scan_lists.date_of(row)
+            if issue is not None and date is not None:
+                self.issues.every.add_named(context, str(issue), date)
+
+    def on_siblings_synced(self, context: Context) -> None:
+        """Forget the issues of the project."""
+        del context
+        self.issues.every.end_project()
+
+    # By issue -------------------------------------------------------------------------
+
+    def _by_issue(
+        self, context: Context, scan: Scan, tally: Tally, *, saves: bool
+    ) -> Generator[Row, None, bool]:
+        """Yield the records of a scan from the lists of its issues, by ascending id."""
+        is_complete, below = True, self.below
+        shares = saves and self._shares(context, scan)
+        issues = self.issues_of(context, scan, waits=True) or {}
+        for issue in sorted(issues):
+            is_error = issues[issue].is_error
+            if issue < (scan.issue or 0) or not (is_error or shares):
+                continue
+            one = {**context, "issue_id": str(issue)}
+            with self.run.parts.reading(self, one) as outcome:
+                for rows, reached in below.read(one, scan.of_issue(issue)):
+                    if is_error:
+                        for row in rows:
+                            yield from self.records_of(row, one)
+                        tally.add(rows, self.scan_lists.date_of)
+                    if shares:
+                        below.write(one, rows)
+                    if reached is not None:
+                        at = replace(reached, rows=tally.read)
+                        self._progress(context, at, saves=saves, shares=shares)
+            # The state stays at the first issue that has to be tried again.
+            is_complete = is_complete and outcome.is_final
+            saves = saves and is_complete
+            after = Scan(scan.window, issue=issue + 1, rows=tally.read)
+            self._progress(context, after, saves=saves, shares=shares)
+        if saves and shares:
+            self.run.bookmarks.finish(below.name, below.key(context), scan)
+        return is_complete
+
+    def _progress(
+        self, context: Context, reached: Scan, *, saves: bool, shares: bool
+    ) -> None:
+        """Record how far a scan has come, also for the stream that shares its rows."""
+        if saves and shares:
+            self.run.bookmarks.progress(
+                self.below.name, self.below.key(context), reached
+            )
+        self.progress(context, reached, saves=saves)
+
+    def _shares(self, context: Context, scan: Scan) -> bool:
+        """Return whether the stream of the events of issues has to read the same."""
+        settings, below = self.run.settings, self.below
+        is_narrower = settings.issue_query or settings.issue_ids
+        return (
+            below.selected
+            and below.saves_state
+            and not is_narrower
+            and below.scans(context)[:1] == [scan]
+        )
+
+    def issues_of(
+        self, context: Context, scan: Scan, *, waits: bool
+    ) -> dict[int, Listed] | None:
+        """Return the issues of a project; None if they have not arrived."""
+        every, window = self.issues.every, scan.window
+        if not waits:
+            return every.known(context, window)
+        named = dict.fromkeys(every.named(context, window), UNLISTED)
+        return named | every.found(context, window)
+
+    def prefetch_issues(self, context: Context, scan: Scan) -> Prefetch:
+        """Return the list of the issues of a project."""
+        return self.issues.every.prefetch(context, scan.window)
+
+    def issue_prefetches(
+        self, context: Context, scan: Scan
+    ) -> Iterator[Iterator[Prefetch | None]]:
+        """Yield the lists of each issue of a project."""
+        issues = self.issues_of(context, scan, waits=False) or {}
+        for issue in sorted(issues):
+            if issue >= (scan.issue or 0) and issues[issue].is_error:
+                one = {**context, "issue_id": str(issue)}
+                yield self.below.scan_prefetches(one, scan.of_issue(issue))
+
+    def prefetches(self, context: Context) -> Iterator[Prefetch | None]:
+        """Yield the lists of the first scan, as soon as it is known which."""
+        for scan in self.scans(context)[:1]:
+            yield from self._ways.prefetches(context, scan)
