@@ -8,6 +8,9 @@ import threading
 MAX_BYTES = 16 << 20
 #: The budget allows for at least this many concurrent requests.
 MIN_WIDTH = 4
+#: The parts of the budget for what is read later: other partitions and further pages,
+#: other lists of the current partition, other slices of the current list.
+FAR, NEAR, NEXT = 0.5, 0.65, 0.8
 
 
 class BufferBudget:
@@ -52,9 +55,14 @@ class BufferBudget:
         """Adjust the expected size after a page has arrived."""
         self._largest[owner] = max(size, self._largest.get(owner, 0))
 
-    def has_room(self) -> bool:
-        """Return whether one more page may be prefetched."""
+    def has_room(self, share: float = 1.0) -> bool:
+        """Return whether one more page may be prefetched.
+
+        Args:
+            share: The part of the budget that may be used. What is read later gets less
+                of it: what is read next may become known when all else is prefetched.
+        """
         pages = self.pages + self.reserved
         # Pages to come are as large as those that are there, on average.
         size = self.size * pages / max(self.pages, 1)
-        return pages < self.max_pages and size < MAX_BYTES
+        return pages < self.max_pages * share and size < MAX_BYTES * share

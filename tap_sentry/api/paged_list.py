@@ -9,6 +9,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tap_sentry.api import errors
+from tap_sentry.api.budget import FAR
 from tap_sentry.api.scheduler import ATTEMPTS
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class PagedList:
         """
         self._max_held = max_held
         #: Pages to come that the budget has room for.
-        self._reserved = min(expected, max_held) - 1
+        self._reserved = max(min(expected, max_held), 1) - 1
         self._scheduler = scheduler
         self._request = request
         self._page_sizes = page_sizes
@@ -236,7 +237,7 @@ class PagedList:
             self._reserved -= 1
             self._budget.reserve(-1)
             self._request_page(self._next)
-        elif self._is_taken or not self._held or self._budget.has_room():
+        elif self._is_taken or not self._held or self._budget.has_room(FAR):
             self._request_page(self._next)
         else:
             self._budget.is_short = True

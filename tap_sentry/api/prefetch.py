@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from tap_sentry.api.budget import FAR, NEAR
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator
 
@@ -121,7 +123,7 @@ class Prefetcher:
                 distant += len(partition.lists)
             while (
                 partition.plans
-                and self.budget.has_room()
+                and self.budget.has_room(FAR if index else 1)
                 and distant < self.budget.max_lists
             ):
                 # Lists below the current partition go before those of the next one.
@@ -160,24 +162,27 @@ class Prefetcher:
 
 
 def interleaved(
-    plans: Iterable[Iterator[Prefetch | None]],
+    plans: Iterable[Iterator[Prefetch | None]], budget: BufferBudget
 ) -> Iterator[Prefetch | None]:
     """Yield the lists of plans that are read one after the other.
 
     A plan goes on while later ones do not know their next list, and the other way
-    round. None while no plan knows one.
+    round. None while no plan knows one, or there is no room for one that is read later.
     """
     later, started = iter(plans), deque["Iterator[Prefetch | None]"]()
     is_exhausted = False
     while started or not is_exhausted:
-        for plan in list(started):
-            for prefetch in plan:
+        for index, plan in enumerate(list(started)):
+            while index == 0 or budget.has_room(NEAR):
+                try:
+                    prefetch = next(plan)
+                except StopIteration:
+                    started.remove(plan)
+                    break
                 if prefetch is None:
                     break
                 yield prefetch
-            else:
-                started.remove(plan)
-        if not is_exhausted:
+        if not is_exhausted and (not started or budget.has_room(NEAR)):
             first = [*itertools.islice(later, 1)]
             is_exhausted = not first
             started += first

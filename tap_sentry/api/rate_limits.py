@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import backoff
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 PREFIX = "X-Sentry-Rate-Limit-"
 
@@ -132,14 +132,19 @@ class RateLimiter:
     #: Seconds that earlier limits held requests back.
     _waited: float = 0.0
 
-    def wait(self, now: float) -> float | None:
-        """Return the seconds until the next request; None to wait for a response."""
+    def wait(self, now: float, elsewhere: int = 0) -> float | None:
+        """Return the seconds until the next request; None to wait for a response.
+
+        Args:
+            now: The time.
+            elsewhere: The requests in flight to endpoints that share the limit.
+        """
         if self.closed_until > now:
             return self.closed_until - now
         # At least one: a limit of zero would block forever.
         if self.concurrent is not None and self.in_flight >= max(self.concurrent, 1):
             return None
-        if self._has_room():
+        if self._has_room(elsewhere):
             return 0.0
         if self.limit is not None and not self.in_new_window:
             opens = self.reset - (self.clock or 0.0)
@@ -151,10 +156,17 @@ class RateLimiter:
             # The new window may count the requests that are in flight.
             self.in_new_window = True
             self.left = self.limit
-        return 0.0 if not self.in_flight or self._has_room() else None
+        is_alone = not (self.in_flight or elsewhere)
+        return 0.0 if is_alone or self._has_room(elsewhere) else None
 
-    def _has_room(self) -> bool:
-        return self.left is None or self.left > self.in_flight
+    def _has_room(self, elsewhere: int) -> bool:
+        return self.left is None or self.left > self.in_flight + elsewhere
+
+    def share(self, limits: Limits) -> None:
+        """Adopt what an endpoint that shares the limit states."""
+        is_same = limits.reset == self.reset and not self.in_new_window
+        if is_same and self.left is not None and limits.remaining is not None:
+            self.left = min(self.left, limits.remaining)
 
     def note(self, wait: float | None, now: float) -> None:
         """Record what `wait` returned, for the progress table."""
@@ -225,3 +237,19 @@ class RateLimiter:
     def reopen(self) -> None:
         """Reset the delay of `close` after an accepted request."""
         self._delays = expo()
+
+
+def sharing(
+    limiter: RateLimiter, limiters: Iterable[RateLimiter]
+) -> Iterator[RateLimiter]:
+    """Yield those of the other limiters whose requests may count here too.
+
+    Sentry has one limit for all endpoints that have none of their own, and does not say
+    which they are: their numbers are the same.
+    """
+    if limiter.limit is None:
+        return
+    numbers = (limiter.limit, limiter.concurrent)
+    for other in limiters:
+        if other is not limiter and (other.limit, other.concurrent) == numbers:
+            yield other

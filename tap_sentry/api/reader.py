@@ -167,23 +167,6 @@ class ListReader(PathReader):
             context, lambda: self.within_retention(context, window, read)
         )
 
-    @property
-    def is_parallel(self) -> bool:
-        """Whether the server answers several requests for the list at a time."""
-        return self.at_a_time is None or self.at_a_time > 1
-
-    @property
-    def at_a_time(self) -> int | None:
-        """How many requests the server lets be in flight; None if it states none."""
-        limiters = self._client.scheduler.limiters_of([self.current_path])
-        return limiters[0].concurrent if limiters else None
-
-    @property
-    def limit(self) -> int | None:
-        """How many requests the server grants in a while; None if it states none."""
-        limiters = self._client.scheduler.limiters_of([self.current_path])
-        return limiters[0].limit if limiters else None
-
     def retained(self, context: Context | None, window: Window) -> Window:
         """Return the part of a window that lies within the server's retention."""
         return self._client.retention.clamp(self._retention_key(context), window)

@@ -182,7 +182,8 @@ class RequestScheduler:
             if not queued or (best and queued[0][:2] > best[0][:2]):
                 continue
             limiter = self._limiter(endpoint)
-            wait = limiter.wait(now)
+            others = rate_limits.sharing(limiter, self._limiters.values())
+            wait = limiter.wait(now, sum(other.in_flight for other in others))
             limiter.note(wait, now)
             if wait == 0:
                 best = queued
@@ -222,6 +223,9 @@ class RequestScheduler:
         with self._lock:
             limiter = self._limiter(pending.endpoint)
             limiter.receive(received)
+            if received:
+                for other in rate_limits.sharing(limiter, self._limiters.values()):
+                    other.share(received)
             if error is None:
                 limiter.reopen()
 

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tap_sentry.sync.results import counted
+from tap_sentry.sync.results import counted, percentage
 
 if TYPE_CHECKING:
     from tap_sentry.sync.metrics import StreamCounter
@@ -65,7 +65,12 @@ def lines(tap: TapSentry) -> list[StreamSummary]:
                 requests,
                 waited=sum(limiter.waited(now) for limiter in limiters),
                 waits=max((limiter.opens_in(now) for limiter in limiters), default=0.0),
-                extent=extent(counter, counts[counter.kind], skipped[stream.name]),
+                extent=extent(
+                    counter,
+                    counts[counter.kind],
+                    skipped[stream.name],
+                    tap.run.results.share(stream.name),
+                ),
                 is_open=counter.is_open,
             )
         )
@@ -87,8 +92,17 @@ def total(tap: TapSentry, found: list[StreamSummary], seconds: float) -> StreamS
     )
 
 
-def extent(counter: StreamCounter, known: int, skipped: int) -> str:
-    """Describe what has been read, such as `3 of 9 projects, 1 skipped`."""
+def extent(
+    counter: StreamCounter, known: int, skipped: int, share: float | None = None
+) -> str:
+    """Describe what has been read, such as `3 of 9 projects, 1 skipped`.
+
+    Args:
+        counter: Counts what has been read.
+        known: How many contexts there are.
+        skipped: How many of them were skipped.
+        share: The part of the events that Sentry counts, where it does.
+    """
     parts = []
     if counter.kind:
         whole = counted(max(known, counter.contexts), counter.kind)
@@ -96,6 +110,8 @@ def extent(counter: StreamCounter, known: int, skipped: int) -> str:
         parts.append(f"{counter.contexts:,} of {whole}" if is_part else whole)
     if skipped:
         parts.append(f"{skipped:,} skipped")
+    if share is not None:
+        parts.append(f"{percentage(min(share, 1))} of what Sentry counts")
     return ", ".join(parts)
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from tap_sentry.api import errors
 from tap_sentry.api.paged_list import MAX_HELD
 from tap_sentry.api.prefetch import interleaved
+from tap_sentry.sync.results import ENOUGH
 from tap_sentry.windows import DAY, HOUR, Window, ceil, floor
 
 if TYPE_CHECKING:
@@ -40,8 +41,8 @@ A_SECOND, AT_A_TIME = 40, 25
 GAIN = 2
 #: The longest window whose events are counted by hour; old servers keep no more hours.
 BY_HOUR = 7 * DAY
-#: The part of what Sentry counts that may be missing.
-TOLERANCE = 0.005
+#: The longest time back from the end of a window for which events are compared.
+MOST_COUNTED = 89 * DAY
 
 
 class EventSource(Protocol):
@@ -176,7 +177,8 @@ class EventWays:
             yield source.prefetch_issues(context, scan)
             while source.issues_of(context, scan, waits=False) is None:
                 yield None
-            yield from interleaved(source.issue_prefetches(context, scan))
+            plans = source.issue_prefetches(context, scan)
+            yield from interleaved(plans, source.run.client.scheduler.budget)
         else:
             yield from plan
 
@@ -214,13 +216,9 @@ class Tally:
 
     def is_short(self, counts: Counts) -> bool:
         """Return whether noticeably fewer events were read than Sentry counts."""
-        return self.read < self.counted(counts) * (1 - TOLERANCE)
+        return self.read < ENOUGH * self.counted(counts)
 
 
 def length_of(window: Window) -> timedelta:
     """Return the length of the intervals that the events of a window are counted in."""
     return HOUR if window.end - window.start <= BY_HOUR else DAY
-
-
-#: The longest time back from the end of a window for which events are compared.
-MOST_COUNTED = 89 * DAY

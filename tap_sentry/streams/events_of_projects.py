@@ -98,9 +98,9 @@ class EventsOfProjects(WindowedStream):
             )
             return True
         del pages
-        self.end_slices(context, scan)
         tally = self.tally(context, scan)
         is_complete = yield from self._by_issue(context, scan, tally, saves=saves)
+        self.end_slices(context, scan)
         if is_complete:
             yield from self._check(context, scan, tally, by_issue=True)
         return is_complete
@@ -149,12 +149,13 @@ class EventsOfProjects(WindowedStream):
             and may_help
         ):
             self.logger.info(
-                "%s: %s has %s of the %s events that Sentry counts: it is read by %s",
+                "%s: %s of the %s events that Sentry counts in %s were read by %s: "
+                "reading it by %s too",
                 self.name,
-                part,
                 f"{tally.read:,}",
                 f"{counted:,}",
-                "project too" if by_issue else "issue too",
+                part,
+                *(("issue", "project") if by_issue else ("project", "issue")),
             )
             again, other = Scan(scan.window), Tally(tally.closed)
             if by_issue:
@@ -192,10 +193,11 @@ class EventsOfProjects(WindowedStream):
         is_complete, below = True, self.below
         shares = saves and self._shares(context, scan)
         issues = self.issues_of(context, scan, waits=True) or {}
-        for issue in sorted(issues):
+        counts = self._ways.counts(context, scan, waits=True) or []
+        for date in [date for date, count in counts if count][:1]:
+            below.scan_lists.add_kept(date)
+        for issue in self._order(issues, scan, every=shares):
             is_error = issues[issue].is_error
-            if issue < (scan.issue or 0) or not (is_error or shares):
-                continue
             one = {**context, "issue_id": str(issue)}
             with self.run.parts.reading(self, one) as outcome:
                 for rows, reached in below.read(one, scan.of_issue(issue)):
@@ -257,10 +259,21 @@ class EventsOfProjects(WindowedStream):
     ) -> Iterator[Iterator[Prefetch | None]]:
         """Yield the lists of each issue of a project."""
         issues = self.issues_of(context, scan, waits=False) or {}
-        for issue in sorted(issues):
-            if issue >= (scan.issue or 0) and issues[issue].is_error:
-                one = {**context, "issue_id": str(issue)}
-                yield self.below.scan_prefetches(one, scan.of_issue(issue))
+        shares = self._shares(context, scan)
+        for issue in self._order(issues, scan, every=shares):
+            one = {**context, "issue_id": str(issue)}
+            yield self.below.scan_prefetches(one, scan.of_issue(issue))
+
+    def _order(
+        self, issues: dict[int, Listed], scan: Scan, *, every: bool
+    ) -> list[int]:
+        """Return the issues that are left of a scan, all or those of errors."""
+        first = scan.issue or 0
+        return sorted(
+            issue
+            for issue, listed in issues.items()
+            if issue >= first and (every or listed.is_error)
+        )
 
     def prefetches(self, context: Context) -> Iterator[Prefetch | None]:
         """Yield the lists of the first scan, as soon as it is known which."""

@@ -40,6 +40,12 @@ class Listed:
             return None
         return (self.last - self.first) / self.events
 
+    def events_in(self, window: Window) -> float:
+        """Return how many events it has in a window, if they come evenly."""
+        if not (self.pace and self.first and self.last):
+            return self.events or 1
+        return (min(self.last, window.end) - max(self.first, window.start)) / self.pace
+
 
 #: Page sizes for the head of a list that is read a second time.
 HEAD = (25, 5)

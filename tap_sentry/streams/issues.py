@@ -174,13 +174,14 @@ class ProjectIssues(WindowedStream):
                 ids := self.known_ids(context, scan.window)
             ) is None or child.reader.is_unverified:
                 yield None
-            yield from interleaved(
+            plans = (
                 child.scan_prefetches(
                     {**context, "issue_id": str(issue)}, scan.of_issue(issue)
                 )
                 for issue in ids
                 if scan.issue is None or issue >= scan.issue
             )
+            yield from interleaved(plans, self.run.client.scheduler.budget)
 
     def _child_scans(self, context: Context) -> list[tuple[WindowedStream, Scan]]:
         """Return the first scan of each child in use."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from tap_sentry.api import errors, ties
+from tap_sentry.api.budget import NEXT
 from tap_sentry.api.paged_list import Page, PagedList, PageSizes
 from tap_sentry.api.ties import Place
 from tap_sentry.records import bodies
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from tap_sentry.api.pending import PendingRequest
     from tap_sentry.api.prefetch import Prefetch
+    from tap_sentry.api.rate_limits import RateLimiter
     from tap_sentry.api.reader import ListReader
     from tap_sentry.records.bodies import Row
     from tap_sentry.run import Run
@@ -97,14 +99,22 @@ class ScanLists:
         self.is_cut = source.is_cut
         #: Whether it has shown that it does.
         self.is_known_to_cut = False
-        #: The date of the oldest row that ends a page.
+        #: How many rows a page has that is not the last.
+        self.rows_per_page = source.page_sizes[0]
+        #: The oldest date of which the server is known to have an event.
         self._oldest: datetime | None = None
 
     @property
     def is_sliced(self) -> bool:
         """Whether a long list is read in slices, side by side."""
-        is_parallel = self._run.settings.concurrency > 1 and self._reader.is_parallel
+        most = self.at_a_time
+        is_parallel = self._run.settings.concurrency > 1 and (most is None or most > 1)
         return self._source.is_events and self.is_cut and is_parallel
+
+    @property
+    def has_room(self) -> bool:
+        """Whether there is room for another list that is not the next to be read."""
+        return self._run.client.scheduler.budget.has_room(NEXT)
 
     @property
     def is_limited(self) -> bool:
@@ -114,12 +124,17 @@ class ScanLists:
     @property
     def limit(self) -> int | None:
         """How many requests the server grants in a while; None if it states none."""
-        return self._reader.limit
+        return self._limiter.limit if self._limiter else None
 
     @property
     def at_a_time(self) -> int | None:
         """How many requests the server lets be in flight; None if it states none."""
-        return self._reader.at_a_time
+        return self._limiter.concurrent if self._limiter else None
+
+    @property
+    def _limiter(self) -> RateLimiter | None:
+        path = self._reader.current_path
+        return next(iter(self._run.client.scheduler.limiters_of([path])), None)
 
     @property
     def surely_kept(self) -> datetime:
@@ -131,6 +146,11 @@ class ScanLists:
     def page_sizes(self) -> PageSizes:
         """Return the page sizes of a list that has not failed yet."""
         return PageSizes(self._source.page_sizes)
+
+    def add_kept(self, date: datetime) -> None:
+        """Record that the server has an event of this date."""
+        if self._oldest is None or date < self._oldest:
+            self._oldest = date
 
     def date_of(self, row: Row) -> datetime | None:
         """Return the date that the list is ordered by."""
@@ -183,9 +203,10 @@ class ScanLists:
         )
         for page in self._reader.pages(context, rest, window):
             place = cast("Place | None", page.following)
-            date = self.date_of(page.rows[-1]) if page.rows else None
-            if date and (self._oldest is None or date < self._oldest):
-                self._oldest = date
+            if page.rows and (date := self.date_of(page.rows[-1])):
+                self.add_kept(date)
+            if place and page.rows:
+                self.rows_per_page = len(page.rows)
             yield page
 
     def prefetch(

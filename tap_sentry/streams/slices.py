@@ -7,6 +7,7 @@ slice is a list of its own; one that is longer than expected is cut in turn.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, cast
@@ -118,6 +119,7 @@ class Slices:
         """Yield the lists of the slices; None while no other is known."""
         lists, todo = self._lists, [self._scan]
         asked: list[Scan] = []
+        early: set[Hashable] = set()
         is_counted = self._stored is None
         while todo or asked:
             found: list[Scan] = []
@@ -125,12 +127,15 @@ class Slices:
                 if (cut := self._slices(part)) is not None:
                     asked.remove(part)
                     found += cut
+                    if self.is_slice(part):
+                        # They are read before lists that are requested already.
+                        early.update(map(key_of, cut))
                 elif self._stored and not is_counted and self._rests.get(key_of(part)):
                     is_counted = True
                     yield self._stored.prefetch(self._context, self._scan.window, HOUR)
             todo = [*found, *todo]
-            is_first = not (asked or self.is_slice(todo[0])) if todo else False
-            if todo and (is_first or lists.is_known_to_cut or not asked):
+            has_room = todo and (key_of(todo[0]) in early or lists.has_room)
+            if todo and (not asked or (lists.is_known_to_cut and has_room)):
                 asked.append(todo.pop(0))
                 yield lists.prefetch(self._context, asked[-1], None, self)
             elif not lists.is_cut:
@@ -144,7 +149,10 @@ class Slices:
 
     def expected(self, part: Scan) -> int:
         """Return the number of pages that a list is expected to have."""
-        return PAGES if self.is_slice(part) else 1
+        if self.is_slice(part):
+            return PAGES
+        rows = self._issue.events_in(part.window) if self._issue else 1
+        return math.ceil(rows / self._lists.rows_per_page)
 
     def leaver(self, part: Scan) -> Callable[[Page, bool], bool]:
         """Return a function that says whether a list is left after a page.

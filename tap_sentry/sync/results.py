@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,6 +12,9 @@ if TYPE_CHECKING:
 
 #: The most skipped parts of one stream that are listed one by one.
 MAX_LISTED = 20
+#: The part of the events that Sentry counts which is enough. Some are counted that were
+#: deleted, or that arrived after they were read.
+ENOUGH = 0.995
 
 
 @dataclass(frozen=True)
@@ -170,7 +174,28 @@ class Results:
                 stream,
                 counted(number, "window"),
             )
+        self._log_counted(logger)
         self._log_skipped(logger)
+
+    def _log_counted(self, logger: logging.Logger) -> None:
+        """Log the parts of which Sentry counts more events than were read."""
+        for stream, parts in sorted(self._counted.items()):
+            short = [
+                (part, read, counted)
+                for part, read, counted in parts
+                if read < ENOUGH * counted
+            ]
+            for part, read, counted in short[:MAX_LISTED]:
+                logger.warning(
+                    "%s has %s of the %s events that Sentry counts in %s (%s)",
+                    stream,
+                    f"{read:,}",
+                    f"{counted:,}",
+                    part,
+                    percentage(read / counted),
+                )
+            if (unlisted := len(short) - MAX_LISTED) > 0:
+                logger.warning("%s lacks events of %d more parts", stream, unlisted)
 
     def _log_skipped(self, logger: logging.Logger) -> None:
         """Log the parts that were skipped, not all of them if they are many."""
@@ -185,6 +210,11 @@ class Results:
             logger.warning("%s skipped %s: %s", item.stream, item.part, item.reason)
         for stream, number in unlisted.items():
             logger.warning("%s skipped %d more, not listed", stream, number)
+
+
+def percentage(share: float) -> str:
+    """Format a part of a whole, such as `99.98 %`; 100 % only where nothing lacks."""
+    return f"{math.floor(share * 10_000) / 100:g} %"
 
 
 def counted(number: int, what: str) -> str:

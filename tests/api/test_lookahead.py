@@ -274,7 +274,7 @@ def test_a_list_that_had_no_room_goes_on_when_there_is() -> None:
         send=source.send,
         waiting=contextlib.nullcontext,
     )
-    fetcher.budget.max_pages = 2
+    fetcher.budget.max_pages = 4
     ahead = Prefetcher(fetcher.budget)
 
     def want(name: str) -> Prefetch:
