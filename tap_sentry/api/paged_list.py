@@ -130,6 +130,15 @@ class PagedList:
                 self._request_page(self._next)
         return self
 
+    def first(self) -> Page:
+        """Request the first page only, and return it.
+
+        Raises:
+            SentryError: If the request failed for good.
+        """
+        self._is_last = lambda _: True
+        return next(iter(self))
+
     def take(self) -> PagedList:
         """Request pages without regard to the budget: the list is being read."""
         self.start()

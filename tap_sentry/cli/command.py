@@ -15,6 +15,7 @@ from tap_sentry.cli import inputs, logs
 from tap_sentry.cli.about import EXPLAINED
 from tap_sentry.cli.check import Check
 from tap_sentry.cli.execution import STOP_SIGNALS, Execution, terminal
+from tap_sentry.cli.plan import show
 from tap_sentry.settings.errors import check_environment, config_error
 from tap_sentry.settings.unknown import unknown_variables
 from tap_sentry.tap import TapSentry
@@ -62,6 +63,15 @@ class TapCommand(TapSentry):  # noqa: D101 - the tap's
                     "Say whether token, scopes, organizations and projects are right. "
                     "Use --test=schema to write the SCHEMA messages."
                 )
+        plan = click.Option(
+            ["--plan"],
+            type=click.Choice(["table", "json"]),
+            is_flag=False,
+            flag_value="table",
+            help="Foretell the records, requests and time of a run, and read nothing. "
+            "Use --plan=json for a program.",
+        )
+        command.params.insert(-2, plan)
         return command
 
     @classmethod
@@ -79,7 +89,7 @@ class TapCommand(TapSentry):  # noqa: D101 - the tap's
         self._exit_on_signal(signum, frame)
 
     @classmethod
-    def invoke(  # type: ignore[override] # as the SDK's own taps do
+    def invoke(  # type: ignore[override] # noqa: PLR0913 - as the SDK's own taps do
         cls,
         *,
         about: bool = False,
@@ -87,6 +97,7 @@ class TapCommand(TapSentry):  # noqa: D101 - the tap's
         config: Any = None,
         state: IO[str] | None = None,
         catalog: IO[str] | None = None,
+        plan: str | None = None,
     ) -> None:
         """Run the tap, and exit with the code for its outcome."""
         if about:
@@ -101,6 +112,8 @@ class TapCommand(TapSentry):  # noqa: D101 - the tap's
             for line in error.errors:
                 cls.logger.error("%s", line)  # noqa: TRY400 - without a traceback
             sys.exit(1)
+        if plan:
+            sys.exit(show(tap, plan, click.echo))
         test = click.get_current_context().meta[_TEST]
         if test == CliTestOptionValue.Disabled.value:
             sys.exit(Execution(tap, screen).run())

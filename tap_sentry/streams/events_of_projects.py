@@ -51,7 +51,7 @@ class EventsOfProjects(WindowedStream):
         """Count nothing yet."""
         super().__init__(tap, run)
         self._stored = StoredEvents(self)
-        self._ways = EventWays(self)
+        self.ways = EventWays(self)
         #: How many projects in a row were read again and gave no more events.
         self._fruitless = 0
 
@@ -77,7 +77,7 @@ class EventsOfProjects(WindowedStream):
     def slices(self, context: Context, scan: Scan) -> Slices:
         """Return the slices of a scan; they pause where there is a choice."""
         slices = super().slices(context, scan)
-        slices.pauses = self._ways.may_choose(scan)
+        slices.pauses = self.ways.may_choose(scan)
         return slices
 
     # By project -----------------------------------------------------------------------
@@ -88,11 +88,11 @@ class EventsOfProjects(WindowedStream):
         """Yield the records of a scan, by project or by issue."""
         pages: Pages = self.slices(context, scan).pages()
         first = []
-        if self._ways.may_choose(scan):
+        if self.ways.may_choose(scan):
             first = [*itertools.islice(pages, 1)]
             for page, *_ in first:
                 self.add_named(context, page.rows)
-        if not self._ways.is_by_issue(context, scan, waits=True):
+        if not self.ways.is_by_issue(context, scan, waits=True):
             yield from self._by_project(
                 context, scan, itertools.chain(first, pages), saves=saves
             )
@@ -137,7 +137,7 @@ class EventsOfProjects(WindowedStream):
 
         They are read in the other way, unless that has not helped before.
         """
-        counts = self._ways.counts(context, scan, waits=True) or []
+        counts = self.ways.counts(context, scan, waits=True) or []
         counted = tally.counted(counts)
         if not counted:
             return
@@ -193,7 +193,7 @@ class EventsOfProjects(WindowedStream):
         is_complete, below = True, self.below
         shares = saves and self._shares(context, scan)
         issues = self.issues_of(context, scan, waits=True) or {}
-        counts = self._ways.counts(context, scan, waits=True) or []
+        counts = self.ways.counts(context, scan, waits=True) or []
         for date in [date for date, count in counts if count][:1]:
             below.scan_lists.add_kept(date)
         for issue in self._order(issues, scan, every=shares):
@@ -278,4 +278,4 @@ class EventsOfProjects(WindowedStream):
     def prefetches(self, context: Context) -> Iterator[Prefetch | None]:
         """Yield the lists of the first scan, as soon as it is known which."""
         for scan in self.scans(context)[:1]:
-            yield from self._ways.prefetches(context, scan)
+            yield from self.ways.prefetches(context, scan)

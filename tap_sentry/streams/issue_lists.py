@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tap_sentry.api import errors
 from tap_sentry.records import bodies
@@ -12,7 +12,7 @@ from tap_sentry.records.dates import instant_of
 from tap_sentry.windows import to_text
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Hashable, Iterator
+    from collections.abc import Collection, Hashable, Iterator, Mapping
     from datetime import datetime, timedelta
 
     from tap_sentry.api.paged_list import Page, PagedList
@@ -155,18 +155,22 @@ class IssueLists:
         key = self._key(context, window) if found is None else "head"
         return self._issues.reader.prefetch(context, make, part=key)
 
+    def parameters(self, context: Context, window: Window) -> Mapping[str, Any]:
+        """Return the parameters that select the issues of a window."""
+        if not self.is_cut_by_window:
+            return {"query": self.query}
+        kept = self._issues.reader.retained(context, window)
+        return {
+            "query": self.query,
+            "project": context["project_id"],
+            "start": to_text(kept.start),
+            "end": to_text(kept.end),
+        }
+
     def _list(
         self, context: Context, window: Window, found: Collection[int] | None
     ) -> PagedList:
-        reader = self._issues.reader
-        query = {"query": self.query}
-        if self.is_cut_by_window:
-            kept = reader.retained(context, window)
-            query |= {
-                "project": context["project_id"],
-                "start": to_text(kept.start),
-                "end": to_text(kept.end),
-            }
+        reader, query = self._issues.reader, self.parameters(context, window)
 
         def is_known(page: Page) -> bool:
             return found is not None and all(id_of(row) in found for row in page.rows)
