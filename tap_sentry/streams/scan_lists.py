@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -97,6 +98,20 @@ class ScanLists:
         self.is_cut = source.is_cut
         #: Whether it has shown that it does.
         self.is_known_to_cut = False
+        self._lock = threading.Lock()
+
+    @property
+    def is_refuted(self) -> bool:
+        """Whether the server ignores dates."""
+        with self._lock:
+            return not (self.is_cut or self.is_known_to_cut)
+
+    def prove(self) -> bool:
+        """Return whether the server cuts lists; a slice with rows has just come."""
+        with self._lock:
+            # Later rows outside of their slice are dated wrongly.
+            self.is_known_to_cut = self.is_known_to_cut or self.is_cut
+            return self.is_known_to_cut
 
     @property
     def is_sliced(self) -> bool:
@@ -238,7 +253,8 @@ class ScanLists:
             date.replace(microsecond=0) for date in (window.start, window.end)
         )
         if not all(first <= date < last for _, date in dated):
-            self.is_cut = False
+            with self._lock:
+                self.is_cut = False
             if instead := ties.uncut(place):
                 # These rows are those of the list's top.
                 return Page([], instead.place, page.size, instead.missed)

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, cast
 
+from tap_sentry.api import errors
 from tap_sentry.api.paged_list import MAX_HELD
+from tap_sentry.api.retention import may_be_too_old
 from tap_sentry.sync.state import Scan
 from tap_sentry.windows import HOUR, Window, floor
 
@@ -71,8 +73,12 @@ class Slices:
         self.page_sizes = lists.page_sizes()
         #: What each list was left with; None for a list that was read to its end.
         self._rests: dict[Hashable, Rest | None] = {}
-        #: The slices that were cut out of the rest of each list.
+        #: The slices that were cut out of each rest. A list that is requested twice,
+        #: because its path or the retention has changed, may be left at two places.
         self._cut: dict[Hashable, list[Scan]] = {}
+        #: Where the whole list was left, and the date that was read last.
+        self._place: Place | None = None
+        self._oldest: datetime | None = None
 
     def pages(self) -> Iterator[tuple[Page, datetime, bool]]:
         """Yield all pages of the scan.
@@ -80,25 +86,49 @@ class Slices:
         Each comes with the start of its slice, and whether other slices follow.
         """
         lists, todo = self._lists, [self._scan]
-        place: Place | None = None
-        while todo:
+        while todo and not (self.is_slice(todo[0]) and lists.is_refuted):
             part = todo.pop(0)
             if self.is_slice(part) and not lists.is_kept(self._context, part):
                 continue
-            for page in lists.pages(self._context, part, None, self):
-                if self.is_slice(part) and not lists.is_known_to_cut:
-                    if not lists.is_cut:
-                        # These rows are those of the top of the whole list.
-                        todo.clear()
+            try:
+                for page in lists.pages(self._context, part, None, self):
+                    if self.is_slice(part) and page.rows and not lists.prove():
+                        todo = [part]
                         break
-                    lists.is_known_to_cut = True
-                place = cast("Place | None", page.following)
-                yield page, part.window.start, bool(todo)
-            else:
-                todo = [*(self._slices(part, waits=True) or ()), *todo]
-                continue
-            for page in lists.pages(self._context, self._scan, place):
+                    self._note(part, page)
+                    yield page, part.window.start, bool(todo)
+                else:
+                    todo = [*(self._slices(part, waits=True) or ()), *todo]
+            except (errors.RejectedError, errors.TransientError) as error:
+                if not (may_be_too_old(error) and (rest := self._instead(part))):
+                    raise
+                todo = [rest]
+        if todo:
+            # The server ignores dates: the slice has the rows of the list's top.
+            for page in lists.pages(self._context, self._scan, self._place):
                 yield page, self._scan.window.start, False
+
+    def _note(self, part: Scan, page: Page) -> None:
+        """Note how far a list has been read."""
+        if not self.is_slice(part):
+            self._place = cast("Place | None", page.following)
+        if page.rows and (date := self._lists.date_of(page.rows[-1])):
+            self._oldest = max(date, part.window.start)
+
+    def _instead(self, part: Scan) -> Scan | None:
+        """Return the list to read instead of a slice that failed at once.
+
+        Sentry fails where it keeps no part of a window. It does keep a part of one that
+        ends with the second that was read last.
+        """
+        if not self.is_slice(part) or self._oldest is None:
+            return None
+        window = Window(self._scan.window.start, floor(self._oldest, SECOND) + SECOND)
+        if self._oldest < part.window.end or window == part.window:
+            return None
+        # Failures of the slice say nothing about the size of pages.
+        self.page_sizes = self._lists.page_sizes()
+        return Scan(window, issue=self._scan.issue)
 
     def prefetches(self) -> Iterator[Prefetch | None]:
         """Yield the lists of the slices; None while no other is known."""
@@ -119,7 +149,7 @@ class Slices:
             if todo and (is_first or lists.is_known_to_cut or not asked):
                 asked.append(todo.pop(0))
                 yield lists.prefetch(self._context, asked[-1], None, self)
-            elif not lists.is_cut:
+            elif lists.is_refuted:
                 return
             else:
                 yield None
@@ -154,7 +184,7 @@ class Slices:
             if is_end or page.following is None:
                 self._rests[key_of(part)] = None
                 return is_end
-            if self.is_slice(part) and not lists.is_cut:
+            if self.is_slice(part) and pages == 1 and lists.is_refuted:
                 return True
             tie = cast("Place", page.following).tie
             if (
@@ -164,9 +194,10 @@ class Slices:
                 or not lists.is_sliced
             ):
                 return False
-            window = Window(part.window.start, tie.moment + SECOND)
-            if is_repeated(page) or window.end >= part.end:
-                # A second that is read again, or one that is a list of its own.
+            window = Window(part.window.start, floor(tie.moment, SECOND) + SECOND)
+            if is_repeated(page) or newest < window.end:
+                # A second that is read again, or one that is a list of its own. Without
+                # newer rows, a slice would not show whether the server cuts it.
                 return False
             rest = Rest(window, pages, rows, newest - tie.moment)
             self._rests[key_of(part)] = rest
@@ -184,29 +215,27 @@ class Slices:
         Returns:
             None if it is not known yet what the list was left with, or the count.
         """
-        key = key_of(part)
-        if key not in self._cut:
-            if key not in self._rests:
-                return None
-            if (rest := self._rests[key]) is None:
-                self._cut[key] = []
-            else:
-                counts: Counts = []
-                if self._stored and not self.is_slice(part):
-                    window = self._scan.window
-                    find = self._stored.take if waits else self._stored.known
-                    if (found := find(self._context, window, HOUR)) is None:
-                        return None
-                    counts = found
-                most = PAGES * rest.rows / rest.pages
-                cut = (
-                    by_count(rest.window, counts, most)
-                    if counts
-                    else by_rate(rest, most, self._lists.surely_kept)
-                )
-                issue = self._scan.issue
-                self._cut[key] = [Scan(window, issue=issue) for window in cut]
-        return self._cut[key]
+        if key_of(part) not in self._rests:
+            return None
+        if (rest := self._rests[key_of(part)]) is None:
+            return []
+        if rest not in self._cut:
+            counts: Counts = []
+            if self._stored and not self.is_slice(part):
+                window = self._scan.window
+                find = self._stored.take if waits else self._stored.known
+                if (found := find(self._context, window, HOUR)) is None:
+                    return None
+                counts = found
+            most = PAGES * rest.rows / rest.pages
+            cut = (
+                by_count(rest.window, counts, most)
+                if counts
+                else by_rate(rest, most, self._lists.surely_kept)
+            )
+            issue = self._scan.issue
+            self._cut[rest] = [Scan(window, issue=issue) for window in cut]
+        return self._cut[rest]
 
 
 def is_repeated(page: Page) -> bool:
