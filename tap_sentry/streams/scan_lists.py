@@ -99,6 +99,8 @@ class ScanLists:
         #: Whether it has shown that it does.
         self.is_known_to_cut = False
         self._lock = threading.Lock()
+        #: What leaves the first list that is cut.
+        self._first: Cutter | None = None
 
     @property
     def is_refuted(self) -> bool:
@@ -107,11 +109,16 @@ class ScanLists:
             return not (self.is_cut or self.is_known_to_cut)
 
     def prove(self) -> bool:
-        """Return whether the server cuts lists; a slice with rows has just come."""
+        """Return whether the server cuts lists; a slice with rows has just arrived."""
         with self._lock:
             # Later rows outside of their slice are dated wrongly.
             self.is_known_to_cut = self.is_known_to_cut or self.is_cut
             return self.is_known_to_cut
+
+    def may_slice(self, cutter: Cutter) -> bool:
+        """Return whether to request slices ahead; it is tried with one list first."""
+        self._first = self._first or cutter
+        return self.is_known_to_cut or self._first is cutter
 
     @property
     def is_sliced(self) -> bool:

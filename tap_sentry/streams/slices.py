@@ -15,7 +15,7 @@ from tap_sentry.api import errors
 from tap_sentry.api.paged_list import MAX_HELD
 from tap_sentry.api.retention import may_be_too_old
 from tap_sentry.sync.state import Scan
-from tap_sentry.windows import HOUR, Window, floor
+from tap_sentry.windows import HOUR, Window, ceil, floor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
@@ -92,7 +92,7 @@ class Slices:
                 continue
             try:
                 for page in lists.pages(self._context, part, None, self):
-                    if self.is_slice(part) and page.rows and not lists.prove():
+                    if self.is_slice(part) and lists.is_refuted:
                         todo = [part]
                         break
                     self._note(part, page)
@@ -141,12 +141,18 @@ class Slices:
                 if (cut := self._slices(part)) is not None:
                     asked.remove(part)
                     found += cut
-                elif self._stored and not is_counted and self._rests.get(key_of(part)):
+                elif (
+                    self._stored
+                    and not is_counted
+                    and self._rests.get(key_of(part))
+                    and lists.may_slice(self)
+                ):
                     is_counted = True
                     yield self._stored.prefetch(self._context, self._scan.window, HOUR)
             todo = [*found, *todo]
-            is_first = not (asked or self.is_slice(todo[0])) if todo else False
-            if todo and (is_first or lists.is_known_to_cut or not asked):
+            is_first = bool(todo) and not self.is_slice(todo[0])
+            is_next = bool(todo) and (lists.is_known_to_cut or not asked)
+            if is_first or (is_next and lists.may_slice(self)):
                 asked.append(todo.pop(0))
                 yield lists.prefetch(self._context, asked[-1], None, self)
             elif lists.is_refuted:
@@ -181,11 +187,11 @@ class Slices:
             rows, pages = rows + len(page.rows), pages + 1
             if newest is None and page.rows:
                 newest = lists.date_of(page.rows[0])
+            if self.is_slice(part) and page.rows and not lists.prove():
+                return True
             if is_end or page.following is None:
                 self._rests[key_of(part)] = None
                 return is_end
-            if self.is_slice(part) and pages == 1 and lists.is_refuted:
-                return True
             tie = cast("Place", page.following).tie
             if (
                 pages < self._most_pages(part)
@@ -221,7 +227,8 @@ class Slices:
             return []
         if rest not in self._cut:
             counts: Counts = []
-            if self._stored and not self.is_slice(part):
+            is_counted = not (self.is_slice(part) or self._lists.is_refuted)
+            if self._stored and is_counted:
                 window = self._scan.window
                 find = self._stored.take if waits else self._stored.known
                 if (found := find(self._context, window, HOUR)) is None:
@@ -269,7 +276,7 @@ def by_count(window: Window, counts: Counts, most: float) -> list[Window]:
         held += rows
         while held > most and left > most:
             held, left = held - most, left - most
-            cuts.append(floor(part.start + held * each, SECOND))
+            cuts.append(ceil(part.start + held * each, SECOND))
     return between(window, cuts)
 
 
