@@ -6,7 +6,7 @@ import itertools
 from datetime import timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tap_sentry.streams.slices import (
@@ -66,12 +66,14 @@ def assert_cover(slices, window):
 # By count -----------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(window=WINDOWS, counts=COUNTS, most=MOST)
 def test_counted_slices_cover_the_window(window, counts, most):
     """Slices by count have neither gaps nor overlaps, whatever is counted."""
     assert_cover(by_count(window, counts, most), window)
 
 
+@settings(deadline=None)
 @given(window=WINDOWS, counts=COUNTS, most=MOST)
 def test_counted_slices_have_few_rows(window, counts, most):
     """A slice has no more rows than it shall, but for the seconds of its two bounds."""
@@ -82,6 +84,7 @@ def test_counted_slices_have_few_rows(window, counts, most):
         assert is_second or expected_rows(part, counts) <= most + second + 1e-6
 
 
+@settings(deadline=None)
 @given(window=WINDOWS, counts=COUNTS, most=MOST)
 def test_no_slice_is_needless(window, counts, most):
     """There are as many slices as the rows need, and the last one has rows."""
@@ -136,6 +139,7 @@ def test_without_rows_there_is_one_slice(counts):
 # By rate ------------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(
     window=WINDOWS,
     pages=st.integers(1, 32),
@@ -169,6 +173,7 @@ def test_the_rows_are_supposed_to_go_on_as_before():
 # Between cuts -------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(
     window=WINDOWS,
     cuts=st.lists(st.integers(-100, 400_100).map(lambda second: ago(0, second))),

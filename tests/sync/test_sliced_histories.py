@@ -155,6 +155,8 @@ class Story:
         self.sentry = shops(*ages, page_size=history.page)
         self.sentry.flavour = SERVERS[history.server]
         self.stream, self.page = history.stream, history.page
+        self.history = history
+        self.states: list[dict[str, object]] = []
         self.state = {}
         self.written, self.acknowledged = set(), set()
         self.is_sliced = False
@@ -185,12 +187,13 @@ class Story:
                 fresh.append(key)
         states = [m["value"] for m in output.messages if m["type"] == "STATE"]
         self.state = states[-1] if states else self.state
+        self.states.append(self.state)
         note(f"{run}: {output.code}, {len(output.messages)} lines, {self.state}")
         most = max(Counter(project for project, _ in again).values(), default=0)
         # GlitchTip's cursors are opaque: an interrupted list is read again.
         if not self.sentry.flavour.glitchtip:
             self.figures["most twice"] = max(self.figures["most twice"], most)
-            assert most <= 2 * self.page
+            assert most <= 2 * self.page, (self.history, run, self.states)
         return output
 
     def is_reached(self, record):
