@@ -67,8 +67,9 @@ def shops(*ages: Iterable[float], **server: Any) -> SentrySimulator:
     for number, mine in enumerate(ages):
         shop = build.project(acme, f"shop-{number}", "python", [team], 1)
         issue = build.issue(shop, f"Error: {number}")
+        dates = [NOW - timedelta(seconds=age) for age in mine]
         build.file(
-            build.event(shop, issue, NOW - timedelta(seconds=age), entries=entries)
-            for age in mine
+            build.event(shop, issue, date, received=date, entries=entries)
+            for date in dates
         )
     return SentrySimulator([acme], **{"clock": lambda: NOW, "page_size": 2, **server})
