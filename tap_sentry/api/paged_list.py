@@ -201,7 +201,8 @@ class PagedList:
         pending = self._request(place, self._size)
         self._requested, self._next = place, None
         self._known.add(hash(place))
-        pending.attempts, pending.order = attempts, self._order
+        pending.attempts = max(pending.attempts, attempts)
+        pending.order = self._order
         self._owner = pending.owner
         self._expected = self._budget.expected(pending.owner)
         self._budget.hold(1, self._expected)

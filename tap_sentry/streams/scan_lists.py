@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -103,6 +104,27 @@ class ScanLists:
         self.rows_per_page = source.page_sizes[0]
         #: The oldest date of which the server is known to have an event.
         self._oldest: datetime | None = None
+        self._lock = threading.Lock()
+        #: What leaves the first list that is cut.
+        self._first: Cutter | None = None
+
+    @property
+    def is_refuted(self) -> bool:
+        """Whether the server ignores dates."""
+        with self._lock:
+            return not (self.is_cut or self.is_known_to_cut)
+
+    def prove(self) -> bool:
+        """Return whether the server cuts lists; a slice with rows has just arrived."""
+        with self._lock:
+            # Later rows outside of their slice are dated wrongly.
+            self.is_known_to_cut = self.is_known_to_cut or self.is_cut
+            return self.is_known_to_cut
+
+    def may_slice(self, cutter: Cutter) -> bool:
+        """Return whether to request slices ahead; it is tried with one list first."""
+        self._first = self._first or cutter
+        return self.is_known_to_cut or self._first is cutter
 
     @property
     def is_sliced(self) -> bool:
@@ -281,7 +303,8 @@ class ScanLists:
             date.replace(microsecond=0) for date in (window.start, window.end)
         )
         if not all(first <= date < last for _, date in dated):
-            self.is_cut = False
+            with self._lock:
+                self.is_cut = False
             if instead := ties.uncut(place):
                 # These rows are those of the list's top.
                 return Page([], instead.place, page.size, instead.missed)

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING, cast
 
+from tap_sentry.api import errors
 from tap_sentry.api.paged_list import MAX_HELD
+from tap_sentry.api.retention import may_be_too_old
+from tap_sentry.streams.cuts import SECOND, by_count, by_rate
 from tap_sentry.sync.state import Scan
 from tap_sentry.windows import HOUR, Window, floor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from tap_sentry.api.paged_list import Page
     from tap_sentry.api.prefetch import Prefetch
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
     from tap_sentry.streams.scan_lists import ScanLists
     from tap_sentry.streams.stored_events import Counts, StoredEvents
 
-SECOND = timedelta(seconds=1)
 #: The pages that a slice is expected to have. It is left after one more.
 PAGES = MAX_HELD - 1
 #: The pages that the list of an issue shall have left before it is cut.
@@ -86,8 +87,11 @@ class Slices:
         self.first_rows: int | None = None
         #: What each list was left with; None for a list that was read to its end.
         self._rests: dict[Hashable, Rest | None] = {}
-        #: The slices that were cut out of the rest of each list.
+        #: The slices that were cut out of each rest. A list that is requested twice,
+        #: because its path or the retention has changed, may be left at two places.
         self._cut: dict[Hashable, list[Scan]] = {}
+        #: The date that was read last.
+        self._oldest: datetime | None = None
 
     def pages(self) -> Iterator[tuple[Page, datetime, bool]]:
         """Yield all pages of the scan.
@@ -95,25 +99,57 @@ class Slices:
         Each comes with the start of its slice, and whether other slices follow.
         """
         lists, todo = self._lists, [self._scan]
-        while todo:
+        while todo and not (self.is_slice(todo[0]) and lists.is_refuted):
             part = todo.pop(0)
             if self.is_slice(part) and not lists.is_kept(self._context, part):
                 continue
-            is_refuted = False
-            for page in lists.pages(self._context, part, None, self):
-                if self.is_slice(part) and not lists.is_known_to_cut:
-                    if is_refuted := not lists.is_cut:
-                        # These rows are those of the top of the whole list.
+            is_whole = False
+            try:
+                for page in lists.pages(self._context, part, None, self):
+                    if self.is_slice(part) and lists.is_refuted:
+                        todo = [part]
                         break
-                    lists.is_known_to_cut = True
-                self.place = cast("Place | None", page.following)
-                yield page, part.window.start, bool(todo)
-            slices = None if is_refuted else self._slices(part, waits=True)
-            todo = [] if slices is None else [*slices, *todo]
-            if slices is None and self.place:
-                # The list goes on where it was left.
-                for page in lists.pages(self._context, self._scan, self.place):
-                    yield page, self._scan.window.start, False
+                    self._note(part, page)
+                    yield page, part.window.start, bool(todo)
+                else:
+                    slices = self._slices(part, waits=True)
+                    is_whole = slices is None
+                    todo = [*(slices or ()), *todo]
+            except (errors.RejectedError, errors.TransientError) as error:
+                if not (may_be_too_old(error) and (rest := self._instead(part))):
+                    raise
+                todo = [rest]
+            if is_whole and self.place:
+                # The list was left to choose, and goes on.
+                todo = [part]
+                break
+        if todo:
+            # No slices are read, or the server ignores dates: a slice then has the rows
+            # of the list's top.
+            for page in lists.pages(self._context, self._scan, self.place):
+                yield page, self._scan.window.start, False
+
+    def _note(self, part: Scan, page: Page) -> None:
+        """Note how far a list has been read."""
+        if not self.is_slice(part):
+            self.place = cast("Place | None", page.following)
+        if page.rows and (date := self._lists.date_of(page.rows[-1])):
+            self._oldest = max(date, part.window.start)
+
+    def _instead(self, part: Scan) -> Scan | None:
+        """Return the list to read instead of a slice that failed at once.
+
+        Sentry fails where it keeps no part of a window. It does keep a part of one that
+        ends with the second that was read last.
+        """
+        if not self.is_slice(part) or self._oldest is None:
+            return None
+        window = Window(self._scan.window.start, floor(self._oldest, SECOND) + SECOND)
+        if self._oldest < part.window.end or window == part.window:
+            return None
+        # Failures of the slice say nothing about the size of pages.
+        self.page_sizes = self._lists.page_sizes()
+        return Scan(window, issue=self._scan.issue)
 
     def prefetches(self) -> Iterator[Prefetch | None]:
         """Yield the lists of the slices; None while no other is known."""
@@ -130,15 +166,24 @@ class Slices:
                     if self.is_slice(part):
                         # They are read before lists that are requested already.
                         early.update(map(key_of, cut))
-                elif self._stored and not is_counted and self._rests.get(key_of(part)):
+                elif (
+                    self._stored
+                    and not is_counted
+                    and self._rests.get(key_of(part))
+                    and lists.may_slice(self)
+                ):
                     is_counted = True
                     yield self._stored.prefetch(self._context, self._scan.window, HOUR)
             todo = [*found, *todo]
             has_room = todo and (key_of(todo[0]) in early or lists.has_room)
-            if todo and (not asked or (lists.is_known_to_cut and has_room)):
+            is_first = bool(todo) and not self.is_slice(todo[0])
+            is_next = bool(todo) and (
+                not asked or (lists.is_known_to_cut and bool(has_room))
+            )
+            if is_first or (is_next and lists.may_slice(self)):
                 asked.append(todo.pop(0))
                 yield lists.prefetch(self._context, asked[-1], None, self)
-            elif not lists.is_cut:
+            elif lists.is_refuted:
                 return
             else:
                 yield None
@@ -169,33 +214,38 @@ class Slices:
             if newest is None and page.rows:
                 newest = lists.date_of(page.rows[0])
             if pages == 1 and not self.is_slice(part):
-                self.place = cast("Place | None", page.following)
-                self.first_rows = rows
-                self.has_more = not is_end and self.place is not None
+                self._note_first(page, is_end=is_end)
+            if self.is_slice(part) and page.rows and not lists.prove():
+                return True
             if is_end or page.following is None:
                 self._rests[key_of(part)] = None
                 return is_end
-            is_refuted = self.is_slice(part) and not lists.is_cut
-            if is_refuted or (pages == 1 and self.pauses and lists.is_limited):
+            if pages == 1 and self.pauses and lists.is_limited:
                 return True
-            tie = cast("Place", page.following).tie
-            may_cut = lists.is_sliced and pages >= MAX_HELD
-            if tie is None or newest is None or not may_cut:
+            place = cast("Place", page.following)
+            if not (place.tie and newest and self._is_long(part, pages, rows)):
                 return False
-            if not self._is_long(part, pages, rows):
+            end = floor(place.tie.moment, SECOND) + SECOND
+            if place.second or newest < end:
+                # A second that is read again, or one that is a list of its own. Without
+                # newer rows, a slice would not show whether the server cuts it.
                 return False
-            window = Window(part.window.start, tie.moment + SECOND)
-            if is_repeated(page) or window.end >= part.end:
-                # A second that is read again, or one that is a list of its own.
-                return False
-            rest = Rest(window, pages, rows, newest - tie.moment)
-            self._rests[key_of(part)] = rest
+            window, span = Window(part.window.start, end), newest - place.tie.moment
+            self._rests[key_of(part)] = Rest(window, pages, rows, span)
             return True
 
         return is_left
 
+    def _note_first(self, page: Page, *, is_end: bool) -> None:
+        """Note how the list begins."""
+        self.place = cast("Place | None", page.following)
+        self.first_rows = len(page.rows)
+        self.has_more = not is_end and self.place is not None
+
     def _is_long(self, part: Scan, pages: int, rows: int) -> bool:
         """Return whether a list of which some has been read is worth cutting."""
+        if pages < MAX_HELD or not self._lists.is_sliced:
+            return False
         if self._stored or self.is_slice(part):
             return True
         if self._issue and self._issue.events:
@@ -212,28 +262,27 @@ class Slices:
         Returns:
             None if it is not known yet what the list was left with, or the count.
         """
-        key = key_of(part)
-        if key not in self._cut:
-            if key not in self._rests:
-                return None
-            if (rest := self._rests[key]) is None:
-                self._cut[key] = []
+        if key_of(part) not in self._rests:
+            return None
+        if (rest := self._rests[key_of(part)]) is None:
+            return []
+        if rest not in self._cut:
+            counts: Counts = []
+            is_counted = not (self.is_slice(part) or self._lists.is_refuted)
+            if self._stored and is_counted:
+                window = self._scan.window
+                find = self._stored.take if waits else self._stored.known
+                if (found := find(self._context, window, HOUR)) is None:
+                    return None
+                counts = found
+            most = PAGES * rest.rows / rest.pages
+            if counts:
+                cut = by_count(rest.window, counts, most)
             else:
-                counts: Counts = []
-                if self._stored and not self.is_slice(part):
-                    window = self._scan.window
-                    find = self._stored.take if waits else self._stored.known
-                    if (found := find(self._context, window, HOUR)) is None:
-                        return None
-                    counts = found
-                most = PAGES * rest.rows / rest.pages
-                if counts:
-                    cut = by_count(rest.window, counts, most)
-                else:
-                    cut = self._guessed(part, rest, most)
-                issue = self._scan.issue
-                self._cut[key] = [Scan(window, issue=issue) for window in cut]
-        return self._cut[key]
+                cut = self._guessed(part, rest, most)
+            issue = self._scan.issue
+            self._cut[rest] = [Scan(window, issue=issue) for window in cut]
+        return self._cut[rest]
 
     def _guessed(self, part: Scan, rest: Rest, most: float) -> list[Window]:
         """Cut what is left of a list whose rows are not counted by time."""
@@ -244,63 +293,6 @@ class Slices:
         return by_rate(rest.window, issue.pace * most, max(oldest, issue.first))
 
 
-def is_repeated(page: Page) -> bool:
-    """Return whether a second is read again after a page, because it lacks rows."""
-    return cast("Place", page.following).second is not None
-
-
 def key_of(part: Scan) -> Hashable:
     """Return what identifies a list among those of a scan, however far it has come."""
     return part.window.start, part.window.end
-
-
-def by_count(window: Window, counts: Counts, most: float) -> list[Window]:
-    """Cut a window into slices that have about as many rows each, the newest first.
-
-    Args:
-        window: The window.
-        counts: The number of rows of each hour; empty if it is not known.
-        most: How many rows a slice shall have.
-    """
-    hours = [
-        (part, count * ((part.end - part.start) / HOUR))
-        for start, count in reversed(counts)
-        if (part := Window(max(start, window.start), min(start + HOUR, window.end)))
-    ]
-    left = sum(rows for _, rows in hours)
-    cuts, held = list["datetime"](), 0.0
-    for part, rows in hours:
-        each = (part.end - part.start) / (rows or 1)
-        # The last slice has rows as well: Sentry fails where it keeps no part of one.
-        held += rows
-        while held > most and left > most:
-            held, left = held - most, left - most
-            cuts.append(floor(part.start + held * each, SECOND))
-    return between(window, cuts)
-
-
-def by_rate(
-    window: Window, step: timedelta, oldest: datetime, number: int | None = None
-) -> list[Window]:
-    """Cut slices of an equal length, the newest first, and leave what is older whole.
-
-    Args:
-        window: The window.
-        step: The length of a slice; at least a second.
-        oldest: Where to stop: Sentry fails where it keeps no part of a slice.
-        number: How many slices to cut; None for all.
-    """
-    step = max(timedelta(seconds=step // SECOND), SECOND)
-    cuts: list[datetime] = []
-    cut = window.end - step
-    while cut > max(oldest, window.start) and len(cuts) != number:
-        cuts.append(cut)
-        cut -= step
-    return between(window, cuts)
-
-
-def between(window: Window, cuts: list[datetime]) -> list[Window]:
-    """Return the parts of a window between cuts, the newest first."""
-    inside = sorted({cut for cut in cuts if cut in window}, reverse=True)
-    ends, starts = [window.end, *inside], [*inside, window.start]
-    return [part for pair in zip(starts, ends, strict=True) if (part := Window(*pair))]

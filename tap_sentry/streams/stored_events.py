@@ -9,6 +9,7 @@ from tap_sentry.api.paged_list import Page, PagedList, PageSizes
 from tap_sentry.api.pending import PendingRequest
 from tap_sentry.api.prefetch import Prefetch
 from tap_sentry.api.responses import read_body
+from tap_sentry.api.scheduler import ATTEMPTS
 from tap_sentry.records.counts import decode_counts
 from tap_sentry.windows import DAY, Window, floor
 
@@ -61,8 +62,9 @@ class StoredEvents:
 
         def request(place: object, page_size: int) -> PendingRequest[Page]:
             del place, page_size
-            url = stream.url(PATH, context)
-            return PendingRequest(stream.name, PATH, client.prepare(url, query), read)
+            sent = client.prepare(stream.url(PATH, context), query)
+            # A count is not worth a wait: without it, the events are read as well.
+            return PendingRequest(stream.name, PATH, sent, read, attempts=ATTEMPTS - 1)
 
         return Prefetch(
             (PATH, *key_of(context, window, length)),

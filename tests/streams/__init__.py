@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from tests.conftest import NOW
+from tests.sentry import SentrySimulator
+from tests.sentry.data import Builder, Entries
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from datetime import datetime
 
     import pytest
 
-    from tests.sentry import Key, Request, SentrySimulator
+    from tests.sentry import Key, Request
 
 #: The two organizations of the simulator, and the larger one's largest project.
 JURISDICTION = "the-interstellar-jurisdiction"
@@ -49,3 +53,23 @@ def let_pass(
     then = sentry.clock() + timedelta(**duration)
     sentry.clock = lambda: then
     monkeypatch.setattr("tap_sentry.tap.now", lambda: then)
+
+
+def shops(*ages: Iterable[float], **server: Any) -> SentrySimulator:
+    """Simulate an organization, with events of some ages in seconds for each project.
+
+    Each project has one issue. Pages have two rows unless `page_size` is given.
+    """
+    build = Builder(NOW, seed=4, kilobytes=0.1)
+    acme = build.organization("acme", "Acme", ["code/attic"])
+    team = build.team(acme, "ops")
+    entries = Entries([{"type": "message", "data": {}}])
+    for number, mine in enumerate(ages):
+        shop = build.project(acme, f"shop-{number}", "python", [team], 1)
+        issue = build.issue(shop, f"Error: {number}")
+        dates = [NOW - timedelta(seconds=age) for age in mine]
+        build.file(
+            build.event(shop, issue, date, received=date, entries=entries)
+            for date in dates
+        )
+    return SentrySimulator([acme], **{"clock": lambda: NOW, "page_size": 2, **server})
