@@ -162,11 +162,16 @@ class RateLimiter:
     def _has_room(self, elsewhere: int) -> bool:
         return self.left is None or self.left > self.in_flight + elsewhere
 
-    def share(self, limits: Limits) -> None:
-        """Adopt what an endpoint that shares the limit states."""
-        is_same = limits.reset == self.reset and not self.in_new_window
-        if is_same and self.left is not None and limits.remaining is not None:
+    def adopt(self, limits: Limits) -> None:
+        """Adopt what a response states of the window, here or where it is shared."""
+        if limits.reset is None or limits.remaining is None:
+            return
+        if self.left is None or limits.reset > self.reset:
+            self.left, self.in_new_window = limits.remaining, False
+        elif limits.reset == self.reset and not self.in_new_window:
             self.left = min(self.left, limits.remaining)
+        # Otherwise the response belongs to a window that is over.
+        self.reset = max(self.reset, limits.reset)
 
     def note(self, wait: float | None, now: float) -> None:
         """Record what `wait` returned, for the progress table."""
@@ -204,13 +209,8 @@ class RateLimiter:
         if limits.limit is None or limits.remaining is None or limits.reset is None:
             self.limit = self.left = None
             return
-        if self.left is None or limits.reset > self.reset:
-            self.left, self.in_new_window = limits.remaining, False
-        elif limits.reset == self.reset and not self.in_new_window:
-            self.left = min(self.left, limits.remaining)
-        # Otherwise the response belongs to a window that is over.
         self.limit = limits.limit
-        self.reset = max(self.reset, limits.reset)
+        self.adopt(limits)
 
     def close(self, limits: Limits, now: float) -> float:
         """Hold requests back after a 429; return for how many seconds."""

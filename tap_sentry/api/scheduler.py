@@ -225,7 +225,7 @@ class RequestScheduler:
             limiter.receive(received)
             if received:
                 for other in rate_limits.sharing(limiter, self._limiters.values()):
-                    other.share(received)
+                    other.adopt(received)
             if error is None:
                 limiter.reopen()
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from tap_sentry.api import errors, ties
 from tap_sentry.api.budget import NEXT
-from tap_sentry.api.paged_list import Page, PagedList, PageSizes
+from tap_sentry.api.paged_list import MAX_HELD, Page, PagedList, PageSizes
 from tap_sentry.api.ties import Place
 from tap_sentry.records import bodies
 from tap_sentry.records.dates import instant_of, newest_of
@@ -255,6 +255,7 @@ class ScanLists:
         Dates end the list if the server ignores windows.
         """
         is_left = cutter.leaver(scan) if cutter else is_end_itself
+        expected = cutter.expected(scan) if cutter else 1
         whole = Window(scan.window.start, scan.end)
         kept = self._reader.retained(context, whole)
 
@@ -286,7 +287,8 @@ class ScanLists:
             page_sizes=cutter.page_sizes if cutter else self.page_sizes(),
             place=start or Place(scan.cursor),
             is_last=lambda page: is_left(page, is_older(page)),
-            expected=cutter.expected(scan) if cutter else 1,
+            max_held=max(expected, MAX_HELD),
+            expected=expected,
         )
 
     def _placed(self, page: Page, place: Place, window: Window) -> Page:

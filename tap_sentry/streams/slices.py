@@ -197,7 +197,9 @@ class Slices:
         if self.is_slice(part):
             return PAGES
         rows = self._issue.events_in(part.window) if self._issue else 1
-        return math.ceil(rows / self._lists.rows_per_page)
+        pages = math.ceil(rows / self._lists.rows_per_page)
+        # A longer list is cut.
+        return pages if pages < MAX_HELD + MANY else MAX_HELD
 
     def leaver(self, part: Scan) -> Callable[[Page, bool], bool]:
         """Return a function that says whether a list is left after a page.
