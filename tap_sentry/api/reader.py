@@ -75,7 +75,7 @@ class ListReader(PathReader):
             and source.path not in self._endpoints.tried,
         )
 
-    def paged_list(
+    def paged_list(  # noqa: PLR0913 - most have a default
         self,
         context: Context | None,
         query: Mapping[str, Any] | None = None,
@@ -83,8 +83,9 @@ class ListReader(PathReader):
         is_last: Callable[[Page], bool] | None = None,
         page_sizes: tuple[int, ...] | None = None,
         max_held: int = MAX_HELD,
+        expected: int = 1,
     ) -> PagedList:
-        """Return the pages of a list; none is requested yet."""
+        """Return the pages of a list, as a `PagedList`; none is requested yet."""
 
         def request(place: str | None, page_size: int) -> PendingRequest[Page]:
             return self.request_page(context, query or {}, place, page_size)
@@ -96,6 +97,7 @@ class ListReader(PathReader):
             is_last=is_last
             or (lambda page: self._source.is_last_page(page.rows, context or {})),
             max_held=max_held,
+            expected=expected,
         )
 
     def prefetch(

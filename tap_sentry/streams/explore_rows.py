@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import math
 from collections import deque
 from dataclasses import dataclass
 from datetime import timedelta
@@ -70,8 +71,6 @@ class ExploreRows(ExploreTable):
         #: The longest window of which Sentry looks at all data.
         self.exact = DAY if query.dataset == "errors" else HOUR
         self._found: dict[Hashable, Found] = {}
-        #: The rows of windows that are prefetched and not read yet.
-        self._ahead: dict[tuple[object, Window], int] = {}
 
     @functools.cached_property
     def schema(self) -> dict[str, Any]:
@@ -177,7 +176,6 @@ class ExploreRows(ExploreTable):
     ) -> list[Row]:
         """Return the rows of a window, each once."""
         rows = super().fetch(context, part, projects)
-        self._ahead.pop((context["organization_id"], part), None)
         names = self.primary_keys[1:]
         keys = (tuple(bodies.decode_value(row.get(n)) for n in names) for row in rows)
         return list(dict(zip(keys, rows, strict=True)).values())
@@ -202,6 +200,13 @@ class ExploreRows(ExploreTable):
                 raise errors.TransientError(msg)
             self.logger.warning("%s: %s", self.name, msg)
 
+    def expected_pages(
+        self, context: Context, part: Window, projects: tuple[str, ...]
+    ) -> int:
+        """Return the number of pages of a window, by its count."""
+        found = self.known(context, part, projects)
+        return math.ceil(found.rows / self.page_sizes[0]) if found else 1
+
     def prefetch_parts(
         self, context: Context, projects: tuple[str, ...]
     ) -> Iterator[Prefetch | None]:
@@ -220,20 +225,7 @@ class ExploreRows(ExploreTable):
                 todo.extendleft(reversed([*smaller, *asked]))
                 asked.clear()
             elif found.rows:
-                while not self.has_room(context, found.rows):
-                    yield None
-                self._ahead[context["organization_id"], part] = found.rows
                 yield self.prefetch_part(context, part, projects)
-
-    def has_room(self, context: Context, rows: int) -> bool:
-        """Return whether another window can be prefetched to its end.
-
-        Many windows that are all prefetched in part would be read one by one.
-        """
-        organization = context["organization_id"]
-        ahead = [rows for (one, _), rows in self._ahead.items() if one == organization]
-        room = self.run.client.prefetcher.budget.max_pages * self.page_sizes[0]
-        return not ahead or sum(ahead) + rows <= room
 
 
 def shares(part: Window, found: Found, exact: timedelta) -> list[Window]:

@@ -159,9 +159,20 @@ class IntervalStream(SentryStream):
         """Return the list of an interval, for all projects or some of them."""
         query = {**self.query(part), "project": list(projects) or ALL_PROJECTS}
         make = functools.partial(
-            self.reader.paged_list, context, query, max_held=self.max_held
+            self.reader.paged_list,
+            context,
+            query,
+            max_held=self.max_held,
+            expected=self.expected_pages(context, part, projects),
         )
         return self.reader.prefetch(context, make, part=(part, projects))
+
+    def expected_pages(
+        self, context: Context, part: Window, projects: tuple[str, ...]
+    ) -> int:
+        """Return how many pages an interval is expected to have."""
+        del context, part, projects
+        return 1
 
     def prefetches(self, context: Context) -> Iterator[Prefetch | None]:
         """Yield the lists of the window: the first, and all once it was answered."""
