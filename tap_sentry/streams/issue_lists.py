@@ -180,7 +180,11 @@ class IssueLists:
         if found is not None:
             return reader.paged_list(context, query, is_last=is_known, page_sizes=HEAD)
         # The children walk every issue: `lastSeen` can be older than the newest event.
-        is_whole = self.is_cut_by_window or self._issues.has_selected_descendents
+        is_walked = (
+            self._issues.has_selected_descendents
+            or self._run.settings.events_by == "issue"
+        )
+        is_whole = self.is_cut_by_window or is_walked
         return reader.paged_list(context, query, is_last=None if is_whole else is_older)
 
     def _key(self, context: Context, window: Window) -> Hashable:
