@@ -73,9 +73,7 @@ class EventSource(Protocol):
     ) -> Iterator[Iterator[Prefetch | None]]:
         """The lists of each issue of a project."""
 
-    def issue_lists(
-        self, context: Context, scan: Scan
-    ) -> Iterator[Prefetch | None]:
+    def issue_lists(self, context: Context, scan: Scan) -> Iterator[Prefetch | None]:
         """The list of the issues of a project, as soon as it may be requested."""
 
     @property
@@ -169,8 +167,7 @@ class EventWays:
                 yield None
             if slices.has_more and source.scan_lists.is_limited:
                 length = length_of(scan.window)
-                if self.counts(context, scan, waits=False) is None:
-                    yield source.stored.prefetch(context, scan.window, length)
+                yield from source.stored.prefetches(context, scan.window, length)
                 while (is_long := self.is_long(context, scan, waits=False)) is None:
                     yield None
                 if is_long:

@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 from tap_sentry.api import errors
-from tap_sentry.records import bodies
 from tap_sentry.streams.event_ways import EventWays, Tally, length_of
 from tap_sentry.streams.issue_children import IssueChild
 from tap_sentry.streams.issue_lists import Listed
@@ -93,7 +92,10 @@ class EventsOfProjects(WindowedStream):
         if self._ways.may_choose(scan):
             first = [*itertools.islice(pages, 1)]
             for page, *_ in first:
-                is_whole = self.add_named(context, page.rows)
+                # The list of issues may not show those yet that the newest events name.
+                is_whole = self.issues.every.add_rows(
+                    context, page.rows, self.scan_lists.date_of
+                )
         # Events that are in no issue are only in the list of the project.
         if not (is_whole and self._ways.is_by_issue(context, scan, waits=True)):
             yield from self._by_project(
@@ -187,21 +189,6 @@ class EventsOfProjects(WindowedStream):
                 yield from self.records_of(row, context)
             tally.add(rows, self.scan_lists.date_of)
 
-    def add_named(self, context: Context, rows: list[Row]) -> bool:
-        """Keep the issues that events name: their list may not show them yet.
-
-        Returns:
-            Whether every event names one.
-        """
-        is_whole = True
-        for row in rows:
-            issue = bodies.decode_value(row.get("groupID"))
-            date = self.scan_lists.date_of(row)
-            is_whole = is_whole and issue is not None
-            if issue is not None and date is not None:
-                self.issues.every.add_named(context, str(issue), date)
-        return is_whole
-
     def on_siblings_synced(self, context: Context) -> None:
         """Forget the issues of the project."""
         del context
@@ -219,7 +206,7 @@ class EventsOfProjects(WindowedStream):
         counts = self._ways.counts(context, scan, waits=True) if issues else []
         for date in [date for date, count in counts or () if count][:1]:
             below.scan_lists.add_kept(date)
-        for issue in self._order(issues, scan, every=shares):
+        for issue in left_of(issues, scan, every=shares):
             is_error = issues[issue].is_error
             one = {**context, "issue_id": str(issue)}
             with self.run.parts.reading(self, one) as outcome:
@@ -273,9 +260,7 @@ class EventsOfProjects(WindowedStream):
         named = dict.fromkeys(every.named(context, window), UNLISTED)
         return named | every.found(context, window)
 
-    def issue_lists(
-        self, context: Context, scan: Scan
-    ) -> Iterator[Prefetch | None]:
+    def issue_lists(self, context: Context, scan: Scan) -> Iterator[Prefetch | None]:
         """Yield the list of the issues of a project, once the server has shown it."""
         while self.issues.reader.is_unverified:
             yield None
@@ -292,22 +277,21 @@ class EventsOfProjects(WindowedStream):
         """Yield the lists of each issue of a project."""
         issues = self.issues_of(context, scan, waits=False) or {}
         shares = self._shares(context, scan)
-        for issue in self._order(issues, scan, every=shares):
+        for issue in left_of(issues, scan, every=shares):
             one = {**context, "issue_id": str(issue)}
             yield self.below.scan_prefetches(one, scan.of_issue(issue))
-
-    def _order(
-        self, issues: dict[int, Listed], scan: Scan, *, every: bool
-    ) -> list[int]:
-        """Return the issues that are left of a scan, all or those of errors."""
-        first = scan.issue or 0
-        return sorted(
-            issue
-            for issue, listed in issues.items()
-            if issue >= first and (every or listed.is_error)
-        )
 
     def prefetches(self, context: Context) -> Iterator[Prefetch | None]:
         """Yield the lists of the first scan, as soon as it is known which."""
         for scan in self.scans(context)[:1]:
             yield from self._ways.prefetches(context, scan)
+
+
+def left_of(issues: dict[int, Listed], scan: Scan, *, every: bool) -> list[int]:
+    """Return the issues that are left of a scan, all or those of errors."""
+    first = scan.issue or 0
+    return sorted(
+        issue
+        for issue, listed in issues.items()
+        if issue >= first and (every or listed.is_error)
+    )

@@ -12,7 +12,7 @@ from tap_sentry.records.dates import instant_of
 from tap_sentry.windows import to_text
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Hashable, Iterator
+    from collections.abc import Callable, Collection, Hashable, Iterator
     from datetime import datetime, timedelta
 
     from tap_sentry.api.paged_list import Page, PagedList
@@ -199,6 +199,19 @@ class IssueLists:
         if issue.isdecimal():
             named = self._named.setdefault(context["project_id"], {})
             named[int(issue)] = max(date, named.get(int(issue), date))
+
+    def add_rows(
+        self,
+        context: Context,
+        rows: list[Row],
+        date_of: Callable[[Row], datetime | None],
+    ) -> bool:
+        """Record the issues of events; return whether each event has one."""
+        issues = [bodies.decode_value(row.get("groupID")) for row in rows]
+        for issue, row in zip(issues, rows, strict=True):
+            if issue is not None and (date := date_of(row)) is not None:
+                self.add_named(context, str(issue), date)
+        return None not in issues
 
     def named(self, context: Context, window: Window) -> set[int]:
         """Return the issues named by events in a window, whether listed or not.

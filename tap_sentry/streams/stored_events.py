@@ -13,7 +13,7 @@ from tap_sentry.records.counts import decode_counts
 from tap_sentry.windows import DAY, Window, floor
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Iterator
     from datetime import datetime, timedelta
 
     import requests
@@ -70,6 +70,13 @@ class StoredEvents:
             (PATH, *key_of(context, window, length)),
             lambda: PagedList(client.scheduler, request, page_sizes=PageSizes((1,))),
         )
+
+    def prefetches(
+        self, context: Context, window: Window, length: timedelta
+    ) -> Iterator[Prefetch]:
+        """Yield the list with the counts of a window, if the server counts."""
+        if not self._is_missing:
+            yield self.prefetch(context, window, length)
 
     def known(
         self, context: Context, window: Window, length: timedelta

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import logging
+import json
 import re
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
+from tests import IS_SOAK
 from tests.conftest import NOW
 from tests.sentry import FLAVOURS, SAAS_LIMITS, TOKEN, Token
 from tests.sentry.calls import SCOPES
@@ -80,6 +82,24 @@ def add_issues(sentry, slug, number, *, each=1, **ago):
     return issues
 
 
+def keys_of(stream, *outputs):
+    """Return the keys of a stream that any of the runs has written."""
+    return {
+        key
+        for output in outputs
+        if output.records(stream)
+        for key in output.keys(stream)
+    }
+
+
+def remove_loose(sentry):
+    """Remove the events that are in no issue."""
+    with sentry.changing():
+        events = sentry.project(PUMP).events
+        for event in [event for event in events if event.issue is None]:
+            events.remove(event)
+
+
 def merge(sentry, issue, other):
     """Merge an issue into another one, as people do."""
     with sentry.changing():
@@ -148,8 +168,7 @@ def test_events_of_merged_and_deleted_issues_are_those_of_the_project(sync, sent
 @pytest.mark.usefixtures("limits")
 def test_events_that_are_no_errors_stay_out(sync, sentry, way, streams):
     """Performance issues have events; a project lists errors only."""
-    for event in [e for e in sentry.project(PUMP).events if e.issue is None]:
-        sentry.project(PUMP).events.remove(event)
+    remove_loose(sentry)
     output = sync(*streams, events_by=way, projects=[PUMP])
 
     assert sorted(output.keys(EVENTS)) == true_keys(sentry, EVENTS, PUMP)
@@ -413,7 +432,7 @@ def test_by_issue_means_every_project(sync, sentry, asked):
 @pytest.mark.usefixtures("limits")
 def test_the_choice_does_not_depend_on_concurrency(sync, sentry, streams):
     """The records are the same, and in the same order."""
-    sentry.page_size = 8
+    sentry.page_size, sentry.order = 8, None
     add_issues(sentry, HARBOUR, 200)
     lines = [
         [
@@ -445,24 +464,18 @@ def twice(sentry):
 @pytest.mark.parametrize("way", ["issue", "auto"])
 @pytest.mark.usefixtures("limits")
 def test_pages_that_two_streams_need_are_requested_once(sync, sentry, pair, way):
+    remove_loose(sentry)
     output = sync(*pair, events_by=way, projects=[MOVER, PUMP])
 
     assert twice(sentry) == []
-    truth = {s: {*true_keys(sentry, s, MOVER), *true_keys(sentry, s, PUMP)} for s in pair}
-    keys = {stream: output.keys(stream) for stream in pair}
-    in_issues = {row["issue_id"] is not None for row in output.records(pair[0])}
-    if in_issues == {True}:
-        truth[pair[0]] = {
-            key
-            for key in truth[pair[0]]
-            if key in rows_of(output, pair[0]) or key[1] != sentry.project(PUMP).id
-        }
-    assert {stream: set(keys[stream]) for stream in pair} == truth
     for stream in pair:
+        keys = output.keys(stream)
+        truth = {*true_keys(sentry, stream, MOVER), *true_keys(sentry, stream, PUMP)}
+        assert set(keys) == truth
+        assert len(keys) == len(truth)
         for slug in (MOVER, PUMP):
             bookmark = {"bookmark": "2026-11-20T12:30:15Z"}
             assert entry(output, stream, sentry.project(slug)) == bookmark
-    assert len(keys[pair[1]]) == len(truth[pair[1]])
 
 
 @pytest.mark.parametrize("pair", PAIRS, ids="+".join)
@@ -474,10 +487,8 @@ def test_shared_records_are_those_of_each_stream_alone(sync, pair):
 
     for stream in pair:
         assert both.records(stream) == alone[stream].records(stream)
-        schemas = [
-            m for m in both.messages if (m["type"], m.get("stream")) == ("SCHEMA", stream)
-        ]
-        assert len(schemas) == 1
+    schemas = [m["stream"] for m in both.messages if m["type"] == "SCHEMA"]
+    assert sorted(schemas) == sorted(pair)
 
 
 @pytest.mark.usefixtures("limits")
@@ -552,3 +563,368 @@ def test_a_shared_issue_that_cannot_be_read_is_tried_again_by_both(sync, sentry)
         keys = {*before.keys(stream), *after.keys(stream)}
         assert sorted(keys) == true_keys(sentry, stream, MOVER)
         assert "scan" not in entry(after, stream, sentry.project(MOVER))
+
+
+# Completeness and audit ---------------------------------------------------------------
+
+WEEK = NOW - timedelta(days=7)
+
+
+def counted(caplog):
+    """Return the warnings that compare the events with Sentry's count."""
+    return [
+        record.getMessage()
+        for record in caplog.records
+        if record.levelname == "WARNING" and "Sentry counts" in record.getMessage()
+    ]
+
+
+def until(sentry, slug, moment):
+    """Return the number of a project's events that Sentry keeps and are compared."""
+    first = (NOW - timedelta(days=89)).replace(hour=0, minute=0, second=0)
+    return len(sentry.project(slug).events.newest(first, moment))
+
+
+MIDNIGHT = NOW.replace(hour=0, minute=0, second=0)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("has_limits", [False, True])
+def test_auto_reads_what_a_list_of_some_days_lacks(
+    sync, sentry, caplog, form, has_limits
+):
+    """Where the list of a project ends after seven days, its issues are read too."""
+    stream, full, _ = FORMS[form]
+    if has_limits:
+        sentry.rate_limits, sentry.windows = dict(SAAS_LIMITS), Unused()
+    sentry.project_event_days = 7
+    output = sync(stream, full_events=full, projects=[MOVER, HARBOUR])
+
+    assert {*output.keys(stream)} == {*true_keys(sentry, stream, MOVER)}
+    assert counted(caplog) == []
+
+
+def test_auto_reads_what_a_single_page_lacks(sync, sentry):
+    """A list that is cut may have one page, or none."""
+    sentry.page_size = None
+    sentry.project_event_days = 7
+    add_issues(sentry, HARBOUR, 5)
+    output = sync(EVENTS)
+
+    assert sentry.truth(EVENTS, WEEK) < {*output.keys(EVENTS)}
+    in_issues = {
+        key
+        for key in sentry.truth(EVENTS)
+        if key in rows_of(output, EVENTS) or key[1] != sentry.project(PUMP).id
+    }
+    assert {*output.keys(EVENTS)} == in_issues
+
+
+def test_by_project_tells_what_a_list_of_some_days_lacks(sync, sentry, caplog):
+    """The warning has both numbers for each project, the summary the share of all."""
+    caplog.set_level("INFO")
+    sentry.project_event_days = 7
+    output = sync(EVENTS, events_by="project")
+
+    assert {*output.keys(EVENTS)} == sentry.truth(EVENTS, WEEK)
+    lines = counted(caplog)
+    assert len(lines) == 4
+    read = {
+        slug: until(sentry, slug, MIDNIGHT) - until(sentry, slug, WEEK)
+        for slug in (MOVER, PUMP, "the-spoiled-yoghurt", "telescope")
+    }
+    whole = {slug: until(sentry, slug, MIDNIGHT) for slug in read}
+    for slug, number in read.items():
+        of = f"has {number} of the {whole[slug]} events"
+        assert [line for line in lines if of in line and f"project {slug} (" in line]
+    share = 10_000 * sum(read.values()) // sum(whole.values()) / 100
+    assert told(caplog, f"{EVENTS}: ", f"{share:g} % of what Sentry counts")
+
+
+@pytest.mark.parametrize("way", ["project", "issue", "auto"])
+@pytest.mark.usefixtures("limits")
+def test_all_that_is_counted_is_a_hundred_percent(sync, caplog, way):
+    """Events of today, and late ones, are not compared."""
+    caplog.set_level("INFO")
+    sync(EVENTS, events_by=way, **HERE)
+
+    assert counted(caplog) == []
+    assert told(caplog, f"{EVENTS}: ", "1 project, 100 % of what Sentry counts")
+
+
+@pytest.mark.usefixtures("limits")
+def test_an_issue_that_no_list_shows_makes_the_project_be_read_too(
+    sync, sentry, asked, caplog
+):
+    """The count tells that something lacks, and the other way has it."""
+    caplog.set_level("INFO")
+    issue = sentry.project(MOVER).issues[0]
+    hidden = sentry.add_issue(MOVER, "Error: never listed")
+    sentry.unlisted.add(hidden.id)
+    for hour in range(10):
+        sentry.add_event(MOVER, hidden, NOW - timedelta(days=9, hours=hour))
+    for second in range(2):
+        sentry.add_event(MOVER, issue, NOW - timedelta(seconds=second + 1))
+    output = sync(EVENTS, **HERE)
+
+    assert {*output.keys(EVENTS)} == {*true_keys(sentry, EVENTS, MOVER)}
+    assert told(caplog, "were read by issue: reading it by project too")
+    assert asked()[OF_PROJECTS] == 1 + 60
+    assert counted(caplog) == []
+
+
+def test_by_issue_tells_that_an_issue_is_missing(sync, sentry, caplog):
+    """With `events_by: issue` the projects are not read."""
+    hidden = sentry.project(MOVER).issues[1]
+    sentry.unlisted.add(hidden.id)
+    output = sync(EVENTS, events_by="issue", **HERE)
+
+    assert hidden.id not in {row["issue_id"] for row in output.records(EVENTS)}
+    whole = until(sentry, MOVER, MIDNIGHT)
+    lacking = len(hidden.events.newest(None, MIDNIGHT))
+    (line,) = counted(caplog)
+    assert f"has {whole - lacking} of the {whole} events" in line
+
+
+def lie(sentry, factor=2):
+    """Make the server count more events than it has."""
+    answer = sentry.answer
+
+    def lying(method, url, headers):
+        given = answer(method, url, headers)
+        if "/stats/" in url and given.status == 200:
+            rows = [[at, count * factor] for at, count in json.loads(given.body)]
+            body = json.dumps(rows).encode()
+            length = {"Content-Length": str(len(body))}
+            given = replace(given, body=body, headers=given.headers | length)
+        return given
+
+    sentry.answer = lying
+
+
+@pytest.mark.parametrize("has_limits", [False, True])
+def test_counts_that_are_too_high_are_followed_three_times(
+    sync, sentry, caplog, has_limits
+):
+    """After three projects that were read again for nothing, none is."""
+    caplog.set_level("INFO")
+    if has_limits:
+        sentry.rate_limits, sentry.windows = dict(SAAS_LIMITS), Unused()
+    for slug in (HARBOUR, "the-spoiled-yoghurt"):
+        add_issues(sentry, slug, 2, each=20)
+    remove_loose(sentry)
+    lie(sentry)
+    output = sync(EVENTS)
+
+    assert {*output.keys(EVENTS)} == sentry.truth(EVENTS)
+    assert len(told(caplog, "reading it by")) == 3
+    assert len(counted(caplog)) == 5
+
+
+def test_an_audit_that_helps_counts_anew(sync, sentry, caplog):
+    """Only projects in a row that were read again for nothing count."""
+    caplog.set_level("INFO")
+    for slug in (HARBOUR, "the-spoiled-yoghurt"):
+        add_issues(sentry, slug, 2, each=20)
+    sentry.project_event_days = 7
+    lie(sentry)
+    output = sync(EVENTS)
+
+    assert len(told(caplog, "were read by project: reading it by issue too")) == 5
+    loose = [e for e in sentry.project(PUMP).events.newest(None, WEEK) if not e.issue]
+    assert len(sentry.truth(EVENTS)) == len({*output.keys(EVENTS)}) + len(loose)
+
+
+@pytest.mark.parametrize("way", ["project", "issue", "auto"])
+@pytest.mark.parametrize(("days", "resolution"), [(6, "1h"), (30, "1d")])
+@pytest.mark.usefixtures("limits")
+def test_short_windows_are_counted_by_hour(sync, sentry, days, resolution, way):
+    """Old servers keep counts by hour for a week."""
+    sync(EVENTS, start_date=f"{days}d", events_by=way, concurrency=1, **HERE)
+
+    (query,) = sentry.asked(".*/stats/")
+    assert (query["stat"], query["resolution"]) == ("generated", resolution)
+
+
+@pytest.mark.parametrize("way", ["project", "issue", "auto"])
+@pytest.mark.usefixtures("limits")
+def test_today_and_late_events_do_not_warn(sync, sentry, caplog, monkeypatch, way):
+    """Hours that may still get events are not compared, those of before are not read.
+
+    An event that arrives later than `lookback` belongs to a window that is over.
+    """
+    first = sync(EVENTS, events_by=way, **HERE)
+    let_pass(sentry, monkeypatch, hours=4)
+    issues = sentry.project(MOVER).issues
+    for minute in range(40):
+        sentry.add_event(MOVER, issues[minute % 3], NOW + timedelta(minutes=minute))
+    for day in range(9):
+        sentry.add_event(MOVER, issues[0], NOW - timedelta(days=day, hours=2))
+    sentry.project(MOVER).events.newest()
+    caplog.clear()
+    second = sync(EVENTS, events_by=way, state=first.state, **HERE)
+
+    assert len(second.records(EVENTS)) >= 40
+    assert counted(caplog) == []
+
+
+def test_a_server_without_counts_is_not_audited(sync, sentry, caplog):
+    sentry.flavour = FLAVOURS["glitchtip"]
+    caplog.set_level("INFO")
+    sync(EVENTS, **HERE)
+
+    assert not told(caplog, "Sentry counts")
+
+
+# State --------------------------------------------------------------------------------
+
+
+def stopped(sentry, sync, streams, after, **settings):
+    """Run until a number of requests for pages of events, then stop."""
+    sentry.fault(401, after=after, when=at(".*/events/"))
+    output = sync(*streams, **settings)
+    sentry.faults.clear()
+    return output
+
+
+def resumed(sync, streams, output, **settings):
+    """Run with the state of a run that was stopped, if it had written one."""
+    states = [m["value"] for m in output.messages if m["type"] == "STATE"]
+    return sync(*streams, state=states[-1] if states else None, **settings)
+
+
+@pytest.mark.parametrize("streams", [(EVENTS,), (ENTRIES,), *PAIRS], ids="+".join)
+@pytest.mark.parametrize(
+    ("way", "full"), [("project", False), ("issue", False), ("auto", True)]
+)
+@pytest.mark.usefixtures("limits")
+def test_a_run_that_is_stopped_anywhere_goes_on(sync, sentry, streams, way, full):
+    """Nothing is lost, and at most two pages of each stream are written again."""
+    settings = {"events_by": way, "full_events": full, "concurrency": 1, **HERE}
+    whole = sync(*streams, **settings)
+    truth = {stream: {*true_keys(sentry, stream, MOVER)} for stream in streams}
+    assert {stream: {*whole.keys(stream)} for stream in streams} == truth
+    pages = sum(request.path.endswith("/events/") for request in sentry.requests)
+    for after in range(0, pages, 1 if IS_SOAK else 9):
+        first = stopped(sentry, sync, streams, after, **settings)
+        second = resumed(sync, streams, first, **settings)
+
+        assert (first.code, second.code) == (1, 0)
+        for stream in streams:
+            again = keys_of(stream, first) & keys_of(stream, second)
+            assert keys_of(stream, first, second) == truth[stream]
+            assert len({key[2] for key in again}) <= 2 * 2
+            mover = sentry.project(MOVER)
+            assert entry(second, stream, mover) == entry(whole, stream, mover)
+
+
+@pytest.mark.parametrize("then", ["project", "issue", "auto"])
+@pytest.mark.parametrize("way", ["project", "issue", "auto"])
+@pytest.mark.parametrize("streams", [(EVENTS,), (EVENTS, "issue_events")], ids=len)
+@pytest.mark.usefixtures("limits")
+def test_a_scan_goes_on_as_it_began(  # noqa: PLR0913, PLR0917 - fixtures
+    sync, sentry, asked, streams, way, then
+):
+    """The setting may change in between; the rest of the scan is read as it began."""
+    first = stopped(sentry, sync, streams, 20, events_by=way, concurrency=1, **HERE)
+    (scan,) = entry(first, EVENTS, sentry.project(MOVER))["scan"]
+    assert ("issue" in scan) == (way != "project")
+    asked()
+    second = sync(*streams, events_by=then, state=first.state, **HERE)
+
+    found = asked()
+    assert bool(found[OF_PROJECTS]) == (way == "project")
+    assert bool(found[OF_ISSUES]) == (way != "project" or len(streams) > 1)
+    for stream in streams:
+        truth = {*true_keys(sentry, stream, MOVER)}
+        assert keys_of(stream, first, second) == truth
+
+
+@pytest.mark.usefixtures("limits")
+def test_the_state_of_version_1_0_is_taken(sync, sentry):
+    """It has no `rows`, and scans by project only; nothing is lost or warned of."""
+    first = stopped(
+        sentry, sync, (EVENTS,), 30, events_by="project", concurrency=1, **HERE
+    )
+    (scan,) = entry(first, EVENTS, sentry.project(MOVER))["scan"]
+    assert scan.keys() == {"start", "end", "at"}
+    second = sync(EVENTS, state=first.state, **HERE)
+
+    keys = {*first.keys(EVENTS), *second.keys(EVENTS)}
+    assert keys == {*true_keys(sentry, EVENTS, MOVER)}
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids="+".join)
+@pytest.mark.usefixtures("limits")
+def test_a_scan_of_issues_of_version_1_0_is_taken(sync, sentry, pair):
+    """It has no `rows`."""
+    first = stopped(sentry, sync, pair[1:], 30, concurrency=1, **HERE)
+    (scan,) = entry(first, pair[1], sentry.project(MOVER))["scan"]
+    assert scan.keys() == {"start", "end", "at", "issue"}
+    second = sync(*pair, state=first.state, **HERE)
+
+    keys = {*first.keys(pair[1]), *second.keys(pair[1])}
+    assert keys == {*true_keys(sentry, pair[1], MOVER)}
+    assert {*second.keys(pair[0])} == {*true_keys(sentry, pair[0], MOVER)}
+
+
+@pytest.mark.parametrize("after", [3, 10, 20, 31, 45])
+@pytest.mark.parametrize("streams", [(EVENTS,), (EVENTS, "issue_events")], ids=len)
+@pytest.mark.parametrize("way", ["project", "issue", "auto"])
+@pytest.mark.usefixtures("limits")
+def test_the_audit_of_a_scan_that_was_stopped_is_right(  # noqa: PLR0913, PLR0917
+    sync, sentry, caplog, streams, way, after
+):
+    """The events of before count too: nothing is read again, and nothing warned of."""
+    caplog.set_level("INFO")
+    first = stopped(sentry, sync, streams, after, events_by=way, concurrency=1, **HERE)
+    caplog.clear()
+    second = sync(*streams, state=first.state, **HERE)
+
+    assert len({*second.keys(EVENTS)}) == len(second.keys(EVENTS))
+    assert counted(caplog) == []
+    assert told(caplog, f"{EVENTS}: ", "1 project, 100 % of what Sentry counts")
+    assert not told(caplog, "reading it by")
+
+
+@pytest.mark.parametrize("after", [4, 20, 40, 52])
+@pytest.mark.usefixtures("limits")
+def test_the_audit_of_a_scan_that_was_stopped_sees_what_lacks(
+    sync, sentry, caplog, after
+):
+    """An issue that vanished from the list in between is missed in the end."""
+    settings = {"events_by": "issue", "concurrency": 1, **HERE}
+    first = stopped(sentry, sync, (EVENTS,), after, **settings)
+    last = max(sentry.project(MOVER).issues, key=lambda issue: int(issue.id))
+    sentry.unlisted.add(last.id)
+    caplog.clear()
+    second = sync(EVENTS, state=first.state, **settings)
+
+    whole = until(sentry, MOVER, MIDNIGHT)
+    dates = {
+        **{key: row["dateCreated"] for key, row in rows_of(first, EVENTS).items()},
+        **{key: row["dateCreated"] for key, row in rows_of(second, EVENTS).items()},
+    }
+    read = sum(date < "2026-11-20" for date in dates.values())
+    assert read < whole
+    (line,) = counted(caplog)
+    numbers = re.search(r"has (\d+) of the (\d+) events", line)
+    assert int(numbers[2]) == whole
+    # The second of the last event before the stop is read again.
+    assert read <= int(numbers[1]) <= read + 1
+
+
+@pytest.mark.parametrize("hours", [30, 100])
+def test_a_rest_of_some_days_is_counted_as_the_window_is(sync, sentry, caplog, hours):
+    """What is left of a long scan can be short; its count is by day all the same."""
+    caplog.set_level("INFO")
+    add_issues(sentry, HARBOUR, 3, each=40, hours=hours)
+    first = stopped(
+        sentry, sync, (EVENTS,), 15, start_date="12d", projects=[HARBOUR], concurrency=1
+    )
+    assert entry(first, EVENTS, sentry.project(HARBOUR))["scan"]
+    caplog.clear()
+    sync(EVENTS, state=first.state, start_date="12d", projects=[HARBOUR])
+
+    assert counted(caplog) == []
+    assert not told(caplog, "reading it by")
