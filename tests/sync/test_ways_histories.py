@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import itertools
 import json
 import logging
 import math
 import os
 import sys
 from collections import Counter
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, event, given, note, settings
@@ -26,6 +28,7 @@ from tap_sentry.tap import TapSentry
 from tests import IS_SOAK
 from tests.conftest import Output
 from tests.sentry import SAAS_LIMITS, TOKEN
+from tests.sentry.data import Entries
 from tests.streams import Unused
 from tests.sync.test_histories import (
     IN_TIME,
@@ -45,6 +48,9 @@ from tests.sync.test_histories import (
     entry_of,
     schemas,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 IS_LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
 
@@ -181,6 +187,7 @@ class WayStory(Story):
     has_given_up: bool = False
     deleted: set[str] = field(default_factory=set)
     ways: Counter[str] = field(default_factory=Counter)
+    moments: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def __post_init__(self):
         super().__post_init__()
@@ -207,6 +214,23 @@ class WayStory(Story):
                     self.sentry.unlisted.clear()
             case _:
                 super().happens(step)
+
+    def arrive(self, step):
+        """Add events; no two issues are last seen in the same millisecond.
+
+        An issue that leaves such a tie while a list is read would hide another one.
+        """
+        super().arrive(replace(step, late=step.late + next(self.moments) / 1000))
+
+    def issue(self, project, number):
+        """Return an issue; a new one has an event from the start, as real ones do."""
+        if (project, number) not in self.issues:
+            slug = self.projects[project].slug
+            issue = self.sentry.add_issue(slug, f"Error: {number} of {slug}")
+            self.issues[project, number] = issue
+            date = self.now - timedelta(milliseconds=next(self.moments))
+            self.sentry.add_event(slug, issue, date, entries=Entries([]))
+        return self.issues[project, number]
 
     def output(self, step):
         """Run the tap with the limits and the faults of `step`."""
