@@ -412,6 +412,30 @@ def test_a_token_that_may_not_read_issues_reads_by_project(
     assert len(told(caplog, "events that Sentry counts in", "%)")) == bool(days)
 
 
+@pytest.mark.parametrize("kind", [500, 403, "html"])
+@pytest.mark.usefixtures("limits")
+def test_a_project_whose_issues_cannot_be_listed_is_read_by_project(
+    sync, sentry, asked, kind
+):
+    sentry.fault(kind, times=None, when=at("(organizations|projects)/.*/issues/"))
+    output = sync(EVENTS, **HERE)
+
+    assert output.code == 0
+    assert asked()[OF_ISSUES] == 0
+    assert sorted(output.keys(EVENTS)) == true_keys(sentry, EVENTS, MOVER)
+
+
+def test_with_issue_such_a_project_is_tried_again(sync, sentry):
+    """Nothing is read, and its bookmark stays."""
+    sentry.fault(500, times=None, when=at("(organizations|projects)/.*/issues/"))
+    first = sync(EVENTS, events_by="issue", **HERE)
+    sentry.faults.clear()
+    second = resumed(sync, (EVENTS,), first, events_by="issue", **HERE)
+
+    assert (first.code, first.records(EVENTS)) == (1, [])
+    assert sorted(second.keys(EVENTS)) == true_keys(sentry, EVENTS, MOVER)
+
+
 def test_by_issue_means_every_project(sync, sentry, asked):
     """With `issue` no list of a project is requested, limits or not."""
     output = sync(EVENTS, events_by="issue", projects=[MOVER, HARBOUR])
@@ -906,7 +930,7 @@ def test_the_audit_of_a_scan_that_was_stopped_sees_what_lacks(
     assert read <= int(found) <= read + 1
 
 
-@pytest.mark.parametrize("hours", [30, 100])
+@pytest.mark.parametrize("hours", [30, 150, 200])
 def test_a_rest_of_some_days_is_counted_as_the_window_is(sync, sentry, caplog, hours):
     """What is left of a long scan can be short; its count is by day all the same."""
     caplog.set_level("INFO")
