@@ -517,6 +517,27 @@ def test_all_four_streams_can_be_read_at_once(sync, sentry):
         assert sorted(output.keys(stream)) == true_keys(sentry, stream, MOVER)
 
 
+@pytest.mark.parametrize("way", ["issue", "auto"])
+@pytest.mark.usefixtures("limits")
+def test_a_run_that_goes_on_shares_what_is_new_as_well(sync, sentry, monkeypatch, way):
+    """The rest of a scan is shared, and so is the scan after it."""
+    pair = (EVENTS, "issue_events")
+    first = stopped(sentry, sync, pair, 30, events_by=way, concurrency=1, **HERE)
+    let_pass(sentry, monkeypatch, hours=2)
+    for number in range(20):
+        issue = sentry.project(MOVER).issues[number % 3]
+        sentry.add_event(MOVER, issue, NOW + timedelta(minutes=number))
+    sentry.requests.clear()
+    second = sync(*pair, events_by=way, state=first.state, **HERE)
+
+    assert twice(sentry) == []
+    for stream in pair:
+        truth = {*true_keys(sentry, stream, MOVER)}
+        assert keys_of(stream, first, second) == truth
+        bookmark = {"bookmark": "2026-11-20T14:30:15Z"}
+        assert entry(second, stream, sentry.project(MOVER)) == bookmark
+
+
 @pytest.mark.parametrize("ahead", [EVENTS, "issue_events"])
 @pytest.mark.parametrize("way", ["issue", "auto"])
 @pytest.mark.usefixtures("limits")
