@@ -805,6 +805,28 @@ def test_today_and_late_events_do_not_warn(sync, sentry, caplog, monkeypatch, wa
     assert counted(caplog) == []
 
 
+@pytest.mark.parametrize("start", ["3d", "30d"])
+def test_events_that_arrive_while_the_others_are_read_do_not_warn(
+    sync, sentry, caplog, start
+):
+    """The count is newer than the list, but for hours and days that are over."""
+    answer = sentry.answer
+
+    def answered(method, url, headers):
+        if "/stats/" in url:
+            for minute in range(20):
+                issue = sentry.project(MOVER).issues[0]
+                sentry.add_event(MOVER, issue, NOW - timedelta(minutes=2 * minute))
+        return answer(method, url, headers)
+
+    sentry.answer = answered
+    output = sync(EVENTS, start_date=start, **HERE)
+
+    assert len(output.records(EVENTS)) > 0
+    assert counted(caplog) == []
+    assert len(output.records(EVENTS)) == len({*output.keys(EVENTS)})
+
+
 def test_a_server_without_counts_is_not_audited(sync, sentry, caplog):
     sentry.flavour = FLAVOURS["glitchtip"]
     caplog.set_level("INFO")
