@@ -73,8 +73,12 @@ class EventSource(Protocol):
     ) -> Iterator[Iterator[Prefetch | None]]:
         """The lists of each issue of a project."""
 
-    def prefetch_issues(self, context: Context, scan: Scan) -> Prefetch:
-        """The list of the issues of a project."""
+    def issue_lists(self, context: Context, scan: Scan) -> Iterator[Prefetch | None]:
+        """The list of the issues of a project, as soon as it may be requested."""
+
+    @property
+    def is_unverified(self) -> bool:
+        """Whether it is not known yet which of two paths the lists of issues have."""
 
     def issues_of(
         self, context: Context, scan: Scan, *, waits: bool
@@ -163,19 +167,22 @@ class EventWays:
                 yield None
             if slices.has_more and source.scan_lists.is_limited:
                 length = length_of(scan.window)
-                yield source.stored.prefetch(context, scan.window, length)
+                yield from source.stored.prefetches(context, scan.window, length)
                 while (is_long := self.is_long(context, scan, waits=False)) is None:
                     yield None
                 if is_long:
-                    yield source.prefetch_issues(context, scan)
+                    yield from source.issue_lists(context, scan)
                 while (by_issue := self.is_by_issue(context, scan)) is None:
                     yield None
                 if not by_issue:
                     yield source.scan_lists.prefetch(context, scan, slices.place)
                     return
         if by_issue:
-            yield source.prefetch_issues(context, scan)
-            while source.issues_of(context, scan, waits=False) is None:
+            yield from source.issue_lists(context, scan)
+            while (
+                source.issues_of(context, scan, waits=False) is None
+                or source.is_unverified
+            ):
                 yield None
             plans = source.issue_prefetches(context, scan)
             yield from interleaved(plans, source.run.client.scheduler.budget)
@@ -192,9 +199,17 @@ class Tally:
     read: int = 0
 
     @classmethod
-    def of(cls, window: Window, lookback: timedelta, read: int = 0) -> Tally:
-        """Return the tally of a window of which some events were read before."""
-        length = length_of(window)
+    def of(
+        cls, window: Window, length: timedelta, lookback: timedelta, read: int = 0
+    ) -> Tally:
+        """Return the tally of a window of which some events were read before.
+
+        Args:
+            window: The window.
+            length: The length of the intervals that its events are counted in.
+            lookback: How late events may be.
+            read: How many events were read before.
+        """
         start = max(window.start, window.end - MOST_COUNTED)
         return cls(
             Window(ceil(start, length), floor(window.end - lookback, length)), read

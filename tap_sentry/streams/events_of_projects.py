@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
-from tap_sentry.records import bodies
-from tap_sentry.streams.event_ways import EventWays, Tally
+from tap_sentry.api import errors
+from tap_sentry.streams.event_ways import EventWays, Tally, length_of
 from tap_sentry.streams.issue_children import IssueChild
 from tap_sentry.streams.issue_lists import Listed
 from tap_sentry.streams.issues import ProjectIssues
@@ -87,12 +88,16 @@ class EventsOfProjects(WindowedStream):
     ) -> Generator[Row, None, bool]:
         """Yield the records of a scan, by project or by issue."""
         pages: Pages = self.slices(context, scan).pages()
-        first = []
+        first, is_whole = [], True
         if self.ways.may_choose(scan):
             first = [*itertools.islice(pages, 1)]
             for page, *_ in first:
-                self.add_named(context, page.rows)
-        if not self.ways.is_by_issue(context, scan, waits=True):
+                # The list of issues may not show those yet that the newest events name.
+                is_whole = self.issues.every.add_rows(
+                    context, page.rows, self.scan_lists.date_of
+                )
+        # Events that are in no issue are only in the list of the project.
+        if not (is_whole and self.ways.is_by_issue(context, scan, waits=True)):
             yield from self._by_project(
                 context, scan, itertools.chain(first, pages), saves=saves
             )
@@ -126,9 +131,11 @@ class EventsOfProjects(WindowedStream):
 
     def tally(self, context: Context, scan: Scan) -> Tally:
         """Return the tally of a scan."""
-        window = Window(scan.window.start, scan.end)
-        kept = self.reader.retained(context, window)
-        return Tally.of(kept, self.run.settings.lookback, scan.rows)
+        # Within a scan by issue, only the list of one issue is cut by its progress.
+        end = scan.end if scan.issue is None else scan.window.end
+        kept = self.reader.retained(context, Window(scan.window.start, end))
+        length, lookback = length_of(scan.window), self.run.settings.lookback
+        return Tally.of(kept, length, lookback, scan.rows)
 
     def _check(
         self, context: Context, scan: Scan, tally: Tally, *, by_issue: bool
@@ -137,6 +144,8 @@ class EventsOfProjects(WindowedStream):
 
         They are read in the other way, unless that has not helped before.
         """
+        if not tally.closed:
+            return
         counts = self.ways.counts(context, scan, waits=True) or []
         counted = tally.counted(counts)
         if not counted:
@@ -157,27 +166,28 @@ class EventsOfProjects(WindowedStream):
                 part,
                 *(("issue", "project") if by_issue else ("project", "issue")),
             )
-            again, other = Scan(scan.window), Tally(tally.closed)
-            if by_issue:
-                pages = self.slices(context, again).pages()
-                for rows, _ in self.read_pages(context, again, pages):
-                    for row in rows:
-                        yield from self.records_of(row, context)
-                    other.add(rows, self.scan_lists.date_of)
-            else:
-                yield from self._by_issue(context, again, other, saves=False)
+            other = Tally(tally.closed)
+            # What was read is complete as far as this way goes, whatever fails here.
+            with contextlib.suppress(*errors.SKIPPABLE_ERRORS):
+                yield from self._again(context, scan, other, by_issue=not by_issue)
             helped = other.read > tally.read
             self._fruitless = 0 if helped else self._fruitless + 1
             tally.read = max(tally.read, other.read)
         self.run.results.add_counted(self.name, part, tally.read, counted)
 
-    def add_named(self, context: Context, rows: list[Row]) -> None:
-        """Keep the issues that events name: their list may not show them yet."""
-        for row in rows:
-            issue = bodies.decode_value(row.get("groupID"))
-            date = self.scan_lists.date_of(row)
-            if issue is not None and date is not None:
-                self.issues.every.add_named(context, str(issue), date)
+    def _again(
+        self, context: Context, scan: Scan, tally: Tally, *, by_issue: bool
+    ) -> Iterator[Row]:
+        """Yield the records of the whole window of a scan, without moving its state."""
+        again = Scan(scan.window)
+        if by_issue:
+            yield from self._by_issue(context, again, tally, saves=False)
+            return
+        pages = self.slices(context, again).pages()
+        for rows, _ in self.read_pages(context, again, pages):
+            for row in rows:
+                yield from self.records_of(row, context)
+            tally.add(rows, self.scan_lists.date_of)
 
     def on_siblings_synced(self, context: Context) -> None:
         """Forget the issues of the project."""
@@ -193,10 +203,10 @@ class EventsOfProjects(WindowedStream):
         is_complete, below = True, self.below
         shares = saves and self._shares(context, scan)
         issues = self.issues_of(context, scan, waits=True) or {}
-        counts = self.ways.counts(context, scan, waits=True) or []
-        for date in [date for date, count in counts if count][:1]:
+        counts = self.ways.counts(context, scan, waits=True) if issues else []
+        for date in [date for date, count in counts or () if count][:1]:
             below.scan_lists.add_kept(date)
-        for issue in self._order(issues, scan, every=shares):
+        for issue in left_of(issues, scan, every=shares):
             is_error = issues[issue].is_error
             one = {**context, "issue_id": str(issue)}
             with self.run.parts.reading(self, one) as outcome:
@@ -250,9 +260,16 @@ class EventsOfProjects(WindowedStream):
         named = dict.fromkeys(every.named(context, window), UNLISTED)
         return named | every.found(context, window)
 
-    def prefetch_issues(self, context: Context, scan: Scan) -> Prefetch:
-        """Return the list of the issues of a project."""
-        return self.issues.every.prefetch(context, scan.window)
+    def issue_lists(self, context: Context, scan: Scan) -> Iterator[Prefetch | None]:
+        """Yield the list of the issues of a project, once the server has shown it."""
+        while self.issues.reader.is_unverified:
+            yield None
+        yield self.issues.every.prefetch(context, scan.window)
+
+    @property
+    def is_unverified(self) -> bool:
+        """Whether it is not known yet which of two paths the lists of issues have."""
+        return self.below.reader.is_unverified
 
     def issue_prefetches(
         self, context: Context, scan: Scan
@@ -260,22 +277,21 @@ class EventsOfProjects(WindowedStream):
         """Yield the lists of each issue of a project."""
         issues = self.issues_of(context, scan, waits=False) or {}
         shares = self._shares(context, scan)
-        for issue in self._order(issues, scan, every=shares):
+        for issue in left_of(issues, scan, every=shares):
             one = {**context, "issue_id": str(issue)}
             yield self.below.scan_prefetches(one, scan.of_issue(issue))
-
-    def _order(
-        self, issues: dict[int, Listed], scan: Scan, *, every: bool
-    ) -> list[int]:
-        """Return the issues that are left of a scan, all or those of errors."""
-        first = scan.issue or 0
-        return sorted(
-            issue
-            for issue, listed in issues.items()
-            if issue >= first and (every or listed.is_error)
-        )
 
     def prefetches(self, context: Context) -> Iterator[Prefetch | None]:
         """Yield the lists of the first scan, as soon as it is known which."""
         for scan in self.scans(context)[:1]:
             yield from self.ways.prefetches(context, scan)
+
+
+def left_of(issues: dict[int, Listed], scan: Scan, *, every: bool) -> list[int]:
+    """Return the issues that are left of a scan, all or those of errors."""
+    first = scan.issue or 0
+    return sorted(
+        issue
+        for issue, listed in issues.items()
+        if issue >= first and (every or listed.is_error)
+    )

@@ -12,7 +12,7 @@ from tap_sentry.records.dates import instant_of
 from tap_sentry.windows import to_text
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Hashable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
     from datetime import datetime, timedelta
 
     from tap_sentry.api.paged_list import Page, PagedList
@@ -184,7 +184,11 @@ class IssueLists:
         if found is not None:
             return reader.paged_list(context, query, is_last=is_known, page_sizes=HEAD)
         # The children walk every issue: `lastSeen` can be older than the newest event.
-        is_whole = self.is_cut_by_window or self._issues.has_selected_descendents
+        is_walked = (
+            self._issues.has_selected_descendents
+            or self._run.settings.events_by == "issue"
+        )
+        is_whole = self.is_cut_by_window or is_walked
         return reader.paged_list(context, query, is_last=None if is_whole else is_older)
 
     def _key(self, context: Context, window: Window) -> Hashable:
@@ -199,6 +203,19 @@ class IssueLists:
         if issue.isdecimal():
             named = self._named.setdefault(context["project_id"], {})
             named[int(issue)] = max(date, named.get(int(issue), date))
+
+    def add_rows(
+        self,
+        context: Context,
+        rows: list[Row],
+        date_of: Callable[[Row], datetime | None],
+    ) -> bool:
+        """Record the issues of events; return whether each event has one."""
+        issues = [bodies.decode_value(row.get("groupID")) for row in rows]
+        for issue, row in zip(issues, rows, strict=True):
+            if issue is not None and (date := date_of(row)) is not None:
+                self.add_named(context, str(issue), date)
+        return None not in issues
 
     def named(self, context: Context, window: Window) -> set[int]:
         """Return the issues named by events in a window, whether listed or not.

@@ -14,7 +14,7 @@ from tap_sentry.records.counts import decode_counts
 from tap_sentry.windows import DAY, Window, floor
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Iterator
     from datetime import datetime, timedelta
 
     import requests
@@ -43,6 +43,8 @@ class StoredEvents:
         """
         self._stream = stream
         self._counts: dict[tuple[Hashable, ...], Counts] = {}
+        #: Whether the server has shown that it does not count.
+        self._is_missing = False
 
     def prefetch(self, context: Context, window: Window, length: timedelta) -> Prefetch:
         """Return the list with the counts of a window as its only page."""
@@ -71,13 +73,20 @@ class StoredEvents:
             lambda: PagedList(client.scheduler, request, page_sizes=PageSizes((1,))),
         )
 
+    def prefetches(
+        self, context: Context, window: Window, length: timedelta
+    ) -> Iterator[Prefetch]:
+        """Yield the list with the counts of a window, if the server counts."""
+        if not self._is_missing:
+            yield self.prefetch(context, window, length)
+
     def known(
         self, context: Context, window: Window, length: timedelta
     ) -> Counts | None:
         """Return the counts of a window; None before they have arrived."""
         key = key_of(context, window, length)
-        if key in self._counts:
-            return self._counts[key]
+        if key in self._counts or self._is_missing:
+            return self._counts.get(key, [])
         wanted = self.prefetch(context, window, length)
         rows = self._stream.run.client.prefetcher.peek(wanted.key)
         return None if rows is None else counts_of(rows)
@@ -85,10 +94,18 @@ class StoredEvents:
     def take(self, context: Context, window: Window, length: timedelta) -> Counts:
         """Return the counts of a window; none where the server does not count."""
         key = key_of(context, window, length)
+        if self._is_missing:
+            return []
         if key not in self._counts:
             wanted = self.prefetch(context, window, length)
             try:
                 pages = list(self._stream.run.client.prefetcher.take(wanted))
+            except errors.MissingEndpointError:
+                pages, self._is_missing = [], True
+            except errors.TransientError as error:
+                pages = []
+                # GlitchTip sends a web page, which is requested again a few times.
+                self._is_missing = errors.is_web_page(error.response)
             except errors.SKIPPABLE_ERRORS:
                 pages = []
             # The projects before were read.
