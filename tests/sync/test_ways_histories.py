@@ -331,7 +331,7 @@ def figures():
 
 
 @settings(
-    max_examples=2000 if IS_LONG else 150 if IS_SOAK else 12,
+    max_examples=2000 if IS_LONG else 150 if IS_SOAK else 10,
     deadline=None,
     derandomize=not IS_LONG,
     suppress_health_check=list(HealthCheck),
