@@ -127,7 +127,9 @@ class EventsOfProjects(WindowedStream):
         cut = scan.end - CUT
         may_be_cut = scan.window.start < cut and (oldest is None or oldest >= cut)
         if (number > 1 or may_be_cut) and not scan.cursor:
-            yield from self._check(context, scan, tally, by_issue=False)
+            yield from self._check(
+                context, scan, tally, by_issue=False, may_help=may_be_cut
+            )
 
     def tally(self, context: Context, scan: Scan) -> Tally:
         """Return the tally of a scan."""
@@ -138,11 +140,17 @@ class EventsOfProjects(WindowedStream):
         return Tally.of(kept, length, lookback, scan.rows)
 
     def _check(
-        self, context: Context, scan: Scan, tally: Tally, *, by_issue: bool
+        self,
+        context: Context,
+        scan: Scan,
+        tally: Tally,
+        *,
+        by_issue: bool,
+        may_help: bool = True,
     ) -> Iterator[Row]:
         """Compare the events with Sentry's count; if they are short, read them again.
 
-        They are read in the other way, unless that has not helped before.
+        They are read in the other way, if that may help and has not failed to before.
         """
         if not tally.closed:
             return
@@ -151,7 +159,7 @@ class EventsOfProjects(WindowedStream):
         if not counted:
             return
         part = self.run.directory.describe(context)
-        may_help = self._fruitless < FRUITLESS
+        may_help = may_help and self._fruitless < FRUITLESS
         if (
             tally.is_short(counts)
             and self.run.settings.events_by == "auto"
