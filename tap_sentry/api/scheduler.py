@@ -69,6 +69,8 @@ class RequestScheduler:
         self.logger = logger
         #: How many requests were sent for each stream.
         self.sent: Counter[str] = Counter()
+        #: How many of them were sent again, because the server closed a connection.
+        self.reopened = 0
         self._send = send
         self._waiting = waiting
         #: Called by the main thread before it waits and whenever a response arrives.
@@ -257,6 +259,8 @@ class RequestScheduler:
             return None
         if error.was_closed and pending.reopenings < REOPENINGS:
             pending.reopenings += 1
+            with self._lock:
+                self.reopened += 1
             return 0.0
         response = error.response
         if response is not None and received is not None:
