@@ -10,14 +10,13 @@ import contextlib
 import json
 import time
 from collections import Counter
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from singer_sdk.exceptions import SingerSDKError
 
 from tap_sentry.api import errors
 from tap_sentry.cli.durations import START, Durations
-from tap_sentry.cli.summary import duration
+from tap_sentry.cli.plan_table import Line, table
 from tap_sentry.streams.counts import EventCounts
 from tap_sentry.streams.events_of_projects import EventsOfProjects
 from tap_sentry.streams.forecasts import (
@@ -36,40 +35,6 @@ if TYPE_CHECKING:
     from tap_sentry.api.paged_list import Page, PagedList
     from tap_sentry.streams.base import Context, SentryStream
     from tap_sentry.tap import TapSentry
-
-HEADER = ("stream", "records", "requests", "time", "how")
-
-
-@dataclass
-class Line:
-    """The forecast of a stream."""
-
-    name: str
-    forecast: Forecast = field(default_factory=Forecast)
-    #: Why it cannot be foretold, if it cannot.
-    reason: str = ""
-    seconds: float = 0.0
-
-    @property
-    def requests(self) -> int:
-        """All requests."""
-        return self.forecast.requests.total()
-
-    @property
-    def how(self) -> str:
-        """How it is read, such as `9 projects by issue`."""
-        ways = sorted(self.forecast.ways.items())
-        return self.reason or ", ".join(f"{n:,} by {way}" for way, n in ways)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the line as an object."""
-        return {
-            "stream": self.name,
-            "records": self.forecast.records,
-            "requests": self.requests,
-            "seconds": round(self.seconds, 1),
-            "how": self.how,
-        }
 
 
 class Plan:
@@ -98,6 +63,7 @@ class Plan:
         self._sent = Counter(self._run.client.scheduler.sent)
         self._prepare()
         found = [self._line(stream) for stream in self._contexts]
+        found = self._with_issues(found)
         self._add_reopenings(found)
         total = Line("total")
         for line in found:
@@ -175,8 +141,11 @@ class Plan:
         """Keep the rows of a list; return whether the server has no such lists."""
         try:
             rows = [row for page in paged_list for row in page.rows]
-        except (errors.MissingEndpointError, errors.ForeignResponseError):
+        except errors.MissingEndpointError:
             return True
+        except errors.TransientError as error:
+            # GlitchTip has a web page there.
+            return errors.is_web_page(error.response)
         except errors.SKIPPABLE_ERRORS:
             return False
         self._forecaster.answers[key] = rows
@@ -190,10 +159,11 @@ class Plan:
             requests = Counter({stream.reader.current_path: self._sent[stream.name]})
             read = [context for context in contexts if stream.is_read(context)]
             rows = sum(len(stream.rows_of(context)) for context in read)
-            line.forecast = Forecast(requests, rows if stream.selected else 0)
+            records = None if line.reason else rows if stream.selected else 0
+            line.forecast = Forecast(requests, records)
             return line
         try:
-            sample = self._sample(stream, self._largest(stream, contexts))
+            sample = self._sample_of(stream, contexts)
             for context in contexts:
                 line.forecast.add(self._forecaster.forecast(stream, context, sample))
             line.forecast.requests[stream.path] += self._tries[stream.name]
@@ -205,6 +175,22 @@ class Plan:
             number *= 1 + self._tries[stream.name]
             line.forecast = Forecast(Counter({stream.path: number}), None)
         return line
+
+    def _with_issues(self, found: list[Line]) -> list[Line]:
+        """Give the lists of issues that other streams need a line of their own."""
+        issues = next(
+            s for s in self._tap.sentry_streams if isinstance(s, ProjectIssues)
+        )
+        path, line, at = issues.reader.current_path, Line(issues.name), None
+        for place, other in enumerate(found):
+            if other.name != line.name and (n := other.forecast.requests.pop(path, 0)):
+                line.forecast.requests[path] += n
+                at = place if at is None else at
+        for other in found:
+            if other.name == line.name:
+                other.forecast.add(line.forecast)
+                return found
+        return found if at is None else [*found[:at], line, *found[at:]]
 
     def _add_reopenings(self, found: list[Line]) -> None:
         """Add the requests that are sent again because connections are closed."""
@@ -229,6 +215,17 @@ class Plan:
             return sum(number or 0 for number in found)
 
         return max(contexts, key=size)
+
+    def _sample_of(self, stream: SentryStream, contexts: list[Context]) -> Sample:
+        """Request a first page of a stream, of another context if one is denied."""
+        first = self._largest(stream, contexts)
+        try:
+            return self._sample(stream, first)
+        except errors.ForbiddenError:
+            others = [context for context in contexts if context != first]
+            if not others:
+                raise
+            return self._sample(stream, others[0])
 
     def _sample(self, stream: SentryStream, context: Context) -> Sample:
         """Request the first page of a stream in a context.
@@ -325,25 +322,3 @@ def show(tap: TapSentry, form: str, say: Callable[[str], object]) -> int:
     else:
         say(table(lines))
     return 0
-
-
-def table(lines: list[Line]) -> str:
-    """Format a forecast."""
-    rows = [HEADER]
-    for line in lines:
-        records = line.forecast.records
-        rows.append(
-            (
-                line.name,
-                "~" if records is None else f"{records:,}",
-                f"{line.requests:,}",
-                duration(line.seconds),
-                line.how,
-            )
-        )
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        f"{name:{widths[0]}}  {records:>{widths[1]}}  {requests:>{widths[2]}}  "
-        f"{seconds:>{widths[3]}}  {how}".rstrip()
-        for name, records, requests, seconds, how in rows
-    )

@@ -77,23 +77,24 @@ class Forecaster:
 
     def preparations(self, stream: SentryStream, context: Context) -> list[Prefetch]:
         """Return the lists that the forecast of a stream depends on."""
-        if isinstance(stream, (IssueChild, ProjectIssues)):
-            issues = stream.parent if isinstance(stream, IssueChild) else stream
-            return [
-                hits(issues, issues.lists, context, scan)
-                for scan in stream.scans(context)
-            ]
+        scans = stream.scans(context) if isinstance(stream, WindowedStream) else []
+        events, lists = None, None
         if isinstance(stream, EventsOfProjects):
-            windows = [(scan, scan.window) for scan in stream.scans(context)]
-            return [
-                prefetch
-                for scan, window in windows
-                for prefetch in (
-                    stream.stored.prefetch(context, window, length_of(window)),
-                    hits(stream.issues, stream.issues.every, context, scan),
-                )
-            ]
-        return []
+            events, issues = stream, stream.issues
+            lists = issues.every
+        elif isinstance(stream, (IssueChild, ProjectIssues)):
+            issues = stream.parent if isinstance(stream, IssueChild) else stream
+            lists = issues.lists
+            if isinstance(stream, IssueChild) and not isinstance(stream, IssueList):
+                events = events_of(stream)
+        found = []
+        for scan in scans:
+            if events:
+                length = length_of(scan.window)
+                found.append(events.stored.prefetch(context, scan.window, length))
+            if lists:
+                found.append(hits(issues, lists, context, scan))
+        return found
 
     @functools.singledispatchmethod
     def forecast(
