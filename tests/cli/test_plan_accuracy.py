@@ -47,7 +47,7 @@ def foretold(config: dict[str, Any], catalog: Any, state: Any) -> Counter[str]:
 
 @pytest.fixture
 def compare(caplog) -> Callable[..., Any]:
-    """Compare a forecast with a run; return the state of the run."""
+    """Compare a forecast with a run; return the output of the run."""
 
     def compare(
         sentry: SentrySimulator, *streams: str, state: Any = None, **settings: Any
@@ -74,7 +74,7 @@ def compare(caplog) -> Callable[..., Any]:
             assert foreseen == pytest.approx(number, rel=PART, abs=FEW), name
         # A forecast is worth little that takes as long as the run.
         assert cost <= len(sentry.requests) + FEW
-        return output.state
+        return output
 
     return compare
 
@@ -153,7 +153,7 @@ def test_a_second_run(compare, monkeypatch):
     simulator = SentrySimulator(world, clock=lambda: now[0])
     monkeypatch.setattr("tap_sentry.tap.now", lambda: now[0])
     with simulator.patched():
-        state = compare(simulator)
+        state = compare(simulator).state
         for organization in world:
             for project in organization.projects:
                 simulator.add_event(project.slug, project.issues[0])
