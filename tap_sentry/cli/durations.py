@@ -51,18 +51,21 @@ class Durations:
     def seconds(self, forecast: Forecast) -> float:
         """Return how long requests take at the limits that the server states."""
         usual = statistics.median(self.alone.values()) if self.alone else USUAL
-        busy, limited = 0.0, defaultdict["Hashable", float](float)
+        busy, limited = 0.0, dict[str, float]()
+        windows = defaultdict[tuple["Hashable", int], float](float)
         for path, number in forecast.requests.items():
+            alone = self.alone.get(path, usual)
+            busy += number * alone / self.abreast
             limiter = next(iter(self._scheduler.limiters_of([path])), None)
-            abreast = self.abreast
             if limiter and limiter.limit:
                 window = WINDOWS.get(path, 1)
                 # Endpoints with the same limit may share it.
                 bucket = path if window > 1 else (limiter.limit, limiter.concurrent)
-                limited[bucket] += number * window / limiter.limit
+                windows[bucket, window] += number / limiter.limit
             if limiter and limiter.concurrent:
-                abreast = min(abreast, limiter.concurrent)
-            busy += number * self.alone.get(path, usual) / abreast
+                limited[path] = number * alone / min(limiter.concurrent, self.abreast)
+        # The requests of the first window are not held back.
+        held = [(number - 1) * window for (_, window), number in windows.items()]
         work = forecast.requests.total() * EACH_REQUEST
         work += (forecast.records or 0) * EACH_RECORD
-        return max(busy, work, *limited.values())
+        return max(busy, work, *limited.values(), *held)
