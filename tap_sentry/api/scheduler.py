@@ -69,6 +69,8 @@ class RequestScheduler:
         self.logger = logger
         #: How many requests were sent for each stream.
         self.sent: Counter[str] = Counter()
+        #: How many of them were sent again, because the server closed a connection.
+        self.reopened = 0
         self._send = send
         self._waiting = waiting
         #: Called by the main thread before it waits and whenever a response arrives.
@@ -216,10 +218,7 @@ class RequestScheduler:
         received: rate_limits.Limits | None,
         error: Exception | None = None,
     ) -> None:
-        is_transient = isinstance(error, errors.TransientError)
-        if is_transient and received and received.limit is None:
-            # The response may come from a proxy, which has no limits to state.
-            received = None
+        received = stated(received, error)
         with self._lock:
             limiter = self._limiter(pending.endpoint)
             limiter.receive(received)
@@ -257,6 +256,8 @@ class RequestScheduler:
             return None
         if error.was_closed and pending.reopenings < REOPENINGS:
             pending.reopenings += 1
+            with self._lock:
+                self.reopened += 1
             return 0.0
         response = error.response
         if response is not None and received is not None:
@@ -265,8 +266,7 @@ class RequestScheduler:
             if isinstance(error, errors.BrownOutError):
                 return self._brown_outs.delay(pending, response)
         pending.attempts += 1
-        is_foreign = isinstance(error, errors.ForeignResponseError)
-        attempts = ATTEMPTS_IF_FOREIGN if is_foreign else ATTEMPTS
+        attempts = attempts_of(error)
         if pending.attempts >= attempts:
             return None
         delay = next(pending.delays)
@@ -294,3 +294,20 @@ class RequestScheduler:
                 seconds,
             )
         return 0.0
+
+
+def stated(
+    received: rate_limits.Limits | None, error: Exception | None
+) -> rate_limits.Limits | None:
+    """Return the limits of a response, unless it may not be Sentry's."""
+    is_transient = isinstance(error, errors.TransientError)
+    if is_transient and received and received.limit is None:
+        # The response may come from a proxy, which has no limits to state.
+        return None
+    return received
+
+
+def attempts_of(error: Exception) -> int:
+    """Return how often a request is sent that fails in this way."""
+    is_foreign = isinstance(error, errors.ForeignResponseError)
+    return ATTEMPTS_IF_FOREIGN if is_foreign else ATTEMPTS

@@ -8,19 +8,24 @@ from __future__ import annotations
 
 import contextlib
 import json
-import statistics
 import time
-from collections import Counter, defaultdict
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from collections import Counter
+from typing import TYPE_CHECKING
 
 from singer_sdk.exceptions import SingerSDKError
 
 from tap_sentry.api import errors
-from tap_sentry.cli.summary import duration
+from tap_sentry.cli.durations import START, Durations
+from tap_sentry.cli.plan_table import Line, table
+from tap_sentry.streams.counts import EventCounts
 from tap_sentry.streams.events_of_projects import EventsOfProjects
-from tap_sentry.streams.forecasts import Forecast, Forecaster, Sample, hits
-from tap_sentry.streams.issue_children import IssueChild
+from tap_sentry.streams.forecasts import (
+    Forecast,
+    Forecaster,
+    Sample,
+    events_of,
+)
+from tap_sentry.streams.issue_children import IssueChild, IssueList
 from tap_sentry.streams.issues import ProjectIssues
 from tap_sentry.streams.parents import ParentStream
 
@@ -30,50 +35,6 @@ if TYPE_CHECKING:
     from tap_sentry.api.paged_list import Page, PagedList
     from tap_sentry.streams.base import Context, SentryStream
     from tap_sentry.tap import TapSentry
-
-#: Seconds of the limits of endpoints that are not those of a second.
-#: https://docs.sentry.io/api/ratelimits/
-WINDOWS = {
-    "/projects/{organization}/{project}/events/": 60,
-    "/projects/{organization}/{project}/users/": 60,
-}
-#: Seconds of processor time for a request and a record.
-EACH_REQUEST, EACH_RECORD = 0.0015, 0.00004
-#: Seconds until the first request.
-START = 0.4
-HEADER = ("stream", "records", "requests", "time", "how")
-
-
-@dataclass
-class Line:
-    """The forecast of a stream."""
-
-    name: str
-    forecast: Forecast = field(default_factory=Forecast)
-    #: Why it cannot be foretold, if it cannot.
-    reason: str = ""
-    seconds: float = 0.0
-
-    @property
-    def requests(self) -> int:
-        """All requests."""
-        return self.forecast.requests.total()
-
-    @property
-    def how(self) -> str:
-        """How it is read, such as `9 projects by issue`."""
-        ways = sorted(self.forecast.ways.items())
-        return self.reason or ", ".join(f"{n:,} by {way}" for way, n in ways)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the line as an object."""
-        return {
-            "stream": self.name,
-            "records": self.forecast.records,
-            "requests": self.requests,
-            "seconds": round(self.seconds, 1),
-            "how": self.how,
-        }
 
 
 class Plan:
@@ -88,30 +49,34 @@ class Plan:
         self._contexts: dict[SentryStream, list[Context]] = {}
         self._reasons: dict[SentryStream, str] = {}
         self._samples: dict[str, Sample] = {}
-        #: Seconds of a request that is sent alone, by endpoint.
-        self._alone: dict[str, float] = {}
-        #: How many requests the server answers in the time of one.
-        self._abreast = float(self._run.settings.concurrency)
+        #: The requests for the lists of parents; a run sends the same.
+        self._sent: Counter[str] = Counter()
+        self._durations = Durations(self._run.client.scheduler)
+        #: The requests that a stream takes to find out where its list is.
+        self._tries: Counter[str] = Counter()
 
     def lines(self) -> list[Line]:
         """Return the forecast of each stream that sends requests, and their sum."""
         for stream in self._tap.sentry_streams:
             if not stream.parent:
                 self._visit(stream, {})
+        self._sent = Counter(self._run.client.scheduler.sent)
         self._prepare()
         found = [self._line(stream) for stream in self._contexts]
+        found = self._with_issues(found)
+        self._add_reopenings(found)
         total = Line("total")
         for line in found:
-            line.seconds = self._seconds(line.forecast)
+            line.seconds = self._durations.seconds(line.forecast)
             total.forecast.requests += line.forecast.requests
         known = (line.forecast.records for line in found)
         total.forecast.records = sum(number or 0 for number in known)
-        total.seconds = START + self._seconds(total.forecast)
+        total.seconds = START + self._durations.seconds(total.forecast)
         return [*found, total]
 
     def _visit(self, stream: SentryStream, context: Context) -> None:
         """Collect the contexts of a stream and of those below it."""
-        if not (stream.selected or stream.has_selected_descendents):
+        if not is_used(stream):
             return
         if stream.selected or isinstance(stream, ParentStream):
             self._contexts.setdefault(stream, []).append(context)
@@ -120,16 +85,27 @@ class Plan:
             for child in below:
                 self._visit(child, context)
         if isinstance(stream, ParentStream):
-            try:
-                rows = stream.rows_of(context)
-            except errors.SKIPPABLE_ERRORS as error:
-                self._reasons[stream] = reason_of(error)
-                return
-            for row in rows:
-                one = stream.get_child_context(row, context)
-                for child in below:
-                    if child.visits(row, one):
-                        self._visit(child, one)
+            self._visit_below(stream, context, below)
+
+    def _visit_below(
+        self, stream: ParentStream, context: Context, below: list[SentryStream]
+    ) -> None:
+        """Collect the contexts of the streams below the rows of a parent."""
+        try:
+            rows = stream.rows_of(context)
+        except errors.SKIPPABLE_ERRORS as error:
+            if stream.is_essential:
+                raise
+            self._reasons[stream] = reason_of(error)
+            return
+        contexts = [stream.get_child_context(row, context) for row in rows]
+        for child in below:
+            if isinstance(child, ParentStream) and is_used(child):
+                child.check_names(contexts)
+        for row, one in zip(rows, contexts, strict=True):
+            for child in below:
+                if child.visits(row, one):
+                    self._visit(child, one)
 
     def _prepare(self) -> None:
         """Request what the forecasts depend on: one alone, the others side by side."""
@@ -148,38 +124,85 @@ class Plan:
         started = time.monotonic()
         alone = 0.0
         lists: dict[Hashable, PagedList] = {}
+        lacking: Hashable = None
         for key, prefetch in wanted.items():
+            if kind_of(key) == lacking:
+                continue
             lists[key] = prefetch.make().start()
             if not alone:
-                self._answer(key, lists.pop(key))
+                if self._answer(key, lists.pop(key)):
+                    lacking = kind_of(key)
                 alone = time.monotonic() - started
         for key, paged_list in lists.items():
             self._answer(key, paged_list)
-        rest = time.monotonic() - started - alone
-        if len(lists) >= 2 * self._abreast:
-            self._abreast = min(max(alone * len(lists) / rest, 1.0), self._abreast)
+        self._durations.learn(alone, len(lists), time.monotonic() - started - alone)
 
-    def _answer(self, key: Hashable, paged_list: PagedList) -> None:
-        """Keep the rows of a list for the forecasts."""
-        with contextlib.suppress(*errors.SKIPPABLE_ERRORS):
+    def _answer(self, key: Hashable, paged_list: PagedList) -> bool:
+        """Keep the rows of a list; return whether the server has no such lists."""
+        try:
             rows = [row for page in paged_list for row in page.rows]
-            self._forecaster.answers[key] = rows
+        except errors.MissingEndpointError:
+            return True
+        except errors.TransientError as error:
+            # GlitchTip has a web page there.
+            return errors.is_web_page(error.response)
+        except errors.SKIPPABLE_ERRORS:
+            return False
+        self._forecaster.answers[key] = rows
+        return False
 
     def _line(self, stream: SentryStream) -> Line:
         """Return the forecast of a stream."""
         line = Line(stream.name, reason=self._reasons.get(stream, ""))
         contexts = self._contexts[stream]
+        if isinstance(stream, ParentStream):
+            requests = Counter({stream.reader.current_path: self._sent[stream.name]})
+            read = [context for context in contexts if stream.is_read(context)]
+            rows = sum(len(stream.rows_of(context)) for context in read)
+            records = None if line.reason else rows if stream.selected else 0
+            line.forecast = Forecast(requests, records)
+            return line
         try:
-            sample = self._sample(stream, self._largest(stream, contexts))
+            sample = self._sample_of(stream, contexts)
             for context in contexts:
                 line.forecast.add(self._forecaster.forecast(stream, context, sample))
+            line.forecast.requests[stream.path] += self._tries[stream.name]
         except errors.SKIPPABLE_ERRORS as error:
             line.reason = reason_of(error)
             # A list that is denied or not found is requested in each context.
             is_missing = isinstance(error, errors.MissingEndpointError)
             number = 1 if is_missing else len(contexts)
+            number *= 1 + self._tries[stream.name]
             line.forecast = Forecast(Counter({stream.path: number}), None)
         return line
+
+    def _with_issues(self, found: list[Line]) -> list[Line]:
+        """Give the lists of issues that other streams need a line of their own."""
+        issues = next(
+            s for s in self._tap.sentry_streams if isinstance(s, ProjectIssues)
+        )
+        path, line, at = issues.reader.current_path, Line(issues.name), None
+        for place, other in enumerate(found):
+            if other.name != line.name and (n := other.forecast.requests.pop(path, 0)):
+                line.forecast.requests[path] += n
+                at = place if at is None else at
+        for other in found:
+            if other.name == line.name:
+                other.forecast.add(line.forecast)
+                return found
+        return found if at is None else [*found[:at], line, *found[at:]]
+
+    def _add_reopenings(self, found: list[Line]) -> None:
+        """Add the requests that are sent again because connections are closed."""
+        scheduler = self._run.client.scheduler
+        sent = scheduler.sent.total()
+        parents = {s.name for s in self._contexts if isinstance(s, ParentStream)}
+        factor = sent / max(sent - scheduler.reopened, 1)
+        for line in found:
+            if line.name not in parents:
+                requests = line.forecast.requests
+                for path, number in requests.items():
+                    requests[path] = round(number * factor)
 
     def _largest(self, stream: SentryStream, contexts: list[Context]) -> Context:
         """Return the context of which the first page says most."""
@@ -193,56 +216,78 @@ class Plan:
 
         return max(contexts, key=size)
 
+    def _sample_of(self, stream: SentryStream, contexts: list[Context]) -> Sample:
+        """Request a first page of a stream, of another context if one is denied."""
+        first = self._largest(stream, contexts)
+        try:
+            return self._sample(stream, first)
+        except errors.ForbiddenError:
+            others = [context for context in contexts if context != first]
+            if not others:
+                raise
+            return self._sample(stream, others[0])
+
     def _sample(self, stream: SentryStream, context: Context) -> Sample:
         """Request the first page of a stream in a context.
 
         Raises:
             SentryError: If it cannot be read.
         """
-        if isinstance(stream, ParentStream):
+        if isinstance(stream, IssueList):
             return Sample(0, has_more=False)
         if isinstance(stream, IssueChild):
             # Its pages are like those of projects.
-            above = "project_event_entries" if stream.is_entries else "project_events"
-            return self._samples.get(above, Sample(stream.page_sizes[0], has_more=True))
-        started = time.monotonic()
+            above = events_of(stream)
+            return self._sample(above, self._largest(above, self._contexts[stream]))
+        if stream.name in self._samples:
+            return self._samples[stream.name]
+        scheduler, started = self._run.client.scheduler, time.monotonic()
+        before = scheduler.sent[stream.name] - scheduler.reopened
+        try:
+            found = self._first_page(stream, context)
+        finally:
+            sent = scheduler.sent[stream.name] - scheduler.reopened - before
+            self._tries[stream.name] = max(sent - 1, 0)
+        if found is None:
+            return Sample(0, has_more=False)
+        path = stream.reader.current_path
+        self._durations.alone[path] = (time.monotonic() - started) / max(sent, 1)
+        has_more = found.following is not None
+        sample = Sample(len(found.rows), has_more=has_more, context=context)
+        self._samples[stream.name] = sample
+        return sample
+
+    def _first_page(self, stream: SentryStream, context: Context) -> Page | None:
+        """Request the first page of a stream in a context; None if it reads nothing."""
 
         def read() -> Iterator[Page]:
+            if isinstance(stream, EventCounts) and stream.is_v2:
+                # The counts of a team depend on its projects.
+                _ = list(stream.projects(context))
             wanted = next(stream.prefetches(context), None)
             if isinstance(stream, ProjectIssues):
                 scans = stream.scans(context)[:1]
-                wanted = hits(stream, context, scans[0]) if scans else None
+                wanted = (
+                    stream.lists.prefetch(context, scans[0].window) if scans else None
+                )
             if wanted is not None:
                 yield wanted.make().first()
 
         for page in stream.reader.with_fallback(context, read):
             path = stream.reader.current_path
             self._run.client.endpoints.add_answer(path, stream.needed_scopes)
-            self._alone[path] = time.monotonic() - started
-            sample = Sample(len(page.rows), page.following is not None)
-            self._samples[stream.name] = sample
-            return sample
-        return Sample(0, has_more=False)
+            return page
+        return None
 
-    def _seconds(self, forecast: Forecast) -> float:
-        """Return how long requests take at the limits that the server states."""
-        scheduler = self._run.client.scheduler
-        usual = statistics.median(self._alone.values()) if self._alone else 0.1
-        busy, limited = 0.0, defaultdict["Hashable", float](float)
-        for path, number in forecast.requests.items():
-            limiter = next(iter(scheduler.limiters_of([path])), None)
-            abreast = self._abreast
-            if limiter and limiter.limit:
-                window = WINDOWS.get(path, 1)
-                # Endpoints with the same limit may share it.
-                bucket = path if window > 1 else (limiter.limit, limiter.concurrent)
-                limited[bucket] += number * window / limiter.limit
-            if limiter and limiter.concurrent:
-                abreast = min(abreast, limiter.concurrent)
-            busy += number * self._alone.get(path, usual) / abreast
-        work = forecast.requests.total() * EACH_REQUEST
-        work += (forecast.records or 0) * EACH_RECORD
-        return max(busy, work, *limited.values())
+
+def is_used(stream: SentryStream) -> bool:
+    """Return whether a run reads a stream, for itself or for one below it."""
+    return stream.selected or stream.has_selected_descendents
+
+
+def kind_of(key: Hashable) -> Hashable:
+    """Return which kind of list a key belongs to."""
+    return key[0] if isinstance(key, tuple) else key
 
 
 def issues_above(stream: SentryStream) -> ProjectIssues | None:
@@ -277,25 +322,3 @@ def show(tap: TapSentry, form: str, say: Callable[[str], object]) -> int:
     else:
         say(table(lines))
     return 0
-
-
-def table(lines: list[Line]) -> str:
-    """Format a forecast."""
-    rows = [HEADER]
-    for line in lines:
-        records = line.forecast.records
-        rows.append(
-            (
-                line.name,
-                "~" if records is None else f"{records:,}",
-                f"{line.requests:,}",
-                duration(line.seconds),
-                line.how,
-            )
-        )
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        f"{name:{widths[0]}}  {records:>{widths[1]}}  {requests:>{widths[2]}}  "
-        f"{seconds:>{widths[3]}}  {how}".rstrip()
-        for name, records, requests, seconds, how in rows
-    )

@@ -209,7 +209,7 @@ class EventsOfProjects(WindowedStream):
     ) -> Generator[Row, None, bool]:
         """Yield the records of a scan from the lists of its issues, by ascending id."""
         is_complete, below = True, self.below
-        shares = saves and self._shares(context, scan)
+        shares = saves and self.shares(context, scan)
         issues = self.issues_of(context, scan, waits=True) or {}
         counts = self.ways.counts(context, scan, waits=True) if issues else []
         for date in [date for date, count in counts or () if count][:1]:
@@ -247,7 +247,7 @@ class EventsOfProjects(WindowedStream):
             )
         self.progress(context, reached, saves=saves)
 
-    def _shares(self, context: Context, scan: Scan) -> bool:
+    def shares(self, context: Context, scan: Scan) -> bool:
         """Return whether the stream of the events of issues has to read the same."""
         settings, below = self.run.settings, self.below
         is_narrower = settings.issue_query or settings.issue_ids
@@ -284,7 +284,7 @@ class EventsOfProjects(WindowedStream):
     ) -> Iterator[Iterator[Prefetch | None]]:
         """Yield the lists of each issue of a project."""
         issues = self.issues_of(context, scan, waits=False) or {}
-        shares = self._shares(context, scan)
+        shares = self.shares(context, scan)
         for issue in left_of(issues, scan, every=shares):
             one = {**context, "issue_id": str(issue)}
             yield self.below.scan_prefetches(one, scan.of_issue(issue))

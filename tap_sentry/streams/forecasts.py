@@ -12,14 +12,13 @@ from tap_sentry.api.paged_list import MAX_HELD, Page, PagedList, PageSizes
 from tap_sentry.api.prefetch import Prefetch
 from tap_sentry.streams.counts import EventCounts
 from tap_sentry.streams.event_ways import length_of
-from tap_sentry.streams.events import ProjectEvents
 from tap_sentry.streams.events_of_projects import EventsOfProjects
 from tap_sentry.streams.intervals import IntervalStream
 from tap_sentry.streams.issue_children import IssueChild, IssueList
 from tap_sentry.streams.issues import ProjectIssues
-from tap_sentry.streams.parents import ParentStream
 from tap_sentry.streams.slices import PAGES
 from tap_sentry.streams.stored_events import PATH as COUNTS
+from tap_sentry.streams.windowed import WindowedStream
 from tap_sentry.windows import Window, split
 
 if TYPE_CHECKING:
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from tap_sentry.api.pending import PendingRequest
     from tap_sentry.records.bodies import Row
     from tap_sentry.streams.base import Context, SentryStream
+    from tap_sentry.streams.issue_lists import IssueLists
     from tap_sentry.sync.state import Scan
 
 #: Pages of the lists of issues for each issue, beside those that its events fill: most
@@ -43,6 +43,7 @@ class Sample:
 
     rows: int
     has_more: bool
+    context: Context | None = None
 
 
 @dataclass
@@ -71,24 +72,29 @@ class Forecaster:
         """Know nothing yet."""
         #: The rows of the lists of `preparations`, by key.
         self.answers: dict[Hashable, list[Row]] = {}
+        #: The lists of issues that are foretold for a stream already.
+        self._listed: set[Hashable] = set()
 
     def preparations(self, stream: SentryStream, context: Context) -> list[Prefetch]:
         """Return the lists that the forecast of a stream depends on."""
-        if isinstance(stream, IssueChild):
-            stream = stream.parent
-        if isinstance(stream, ProjectIssues):
-            return [hits(stream, context, scan) for scan in stream.scans(context)]
+        scans = stream.scans(context) if isinstance(stream, WindowedStream) else []
+        events, lists = None, None
         if isinstance(stream, EventsOfProjects):
-            windows = [(scan, scan.window) for scan in stream.scans(context)]
-            return [
-                prefetch
-                for scan, window in windows
-                for prefetch in (
-                    stream.stored.prefetch(context, window, length_of(window)),
-                    hits(stream.issues, context, scan),
-                )
-            ]
-        return []
+            events, issues = stream, stream.issues
+            lists = issues.every
+        elif isinstance(stream, (IssueChild, ProjectIssues)):
+            issues = stream.parent if isinstance(stream, IssueChild) else stream
+            lists = issues.lists
+            if isinstance(stream, IssueChild) and not isinstance(stream, IssueList):
+                events = events_of(stream)
+        found = []
+        for scan in scans:
+            if events:
+                length = length_of(scan.window)
+                found.append(events.stored.prefetch(context, scan.window, length))
+            if lists:
+                found.append(hits(issues, lists, context, scan))
+        return found
 
     @functools.singledispatchmethod
     def forecast(
@@ -101,19 +107,16 @@ class Forecaster:
             context: The context.
             sample: The first page of the list in one of its contexts.
         """
-        del context
         pages = 2 if sample.has_more else 1
-        records = None if sample.has_more else sample.rows
+        is_whole = context == sample.context and not sample.has_more
+        records = sample.rows if is_whole else None
         return Forecast(Counter({stream.reader.current_path: pages}), records)
 
-    @forecast.register(ParentStream)
-    def _(self, stream: ParentStream, context: Context, sample: Sample) -> Forecast:
-        """The list of a parent has been read."""
-        del sample
-        rows = stream.rows_of(context)
-        pages = math.ceil(len(stream.ids_of(context)) / stream.page_sizes[0])
-        requests = Counter({stream.reader.current_path: max(1, pages)})
-        return Forecast(requests, len(rows) if stream.selected else 0)
+    @forecast.register(WindowedStream)
+    def _(self, stream: WindowedStream, context: Context, sample: Sample) -> Forecast:
+        """Nothing if nothing can be new."""
+        pages = (2 if sample.has_more else 1) * len(stream.scans(context))
+        return Forecast(Counter({stream.reader.current_path: pages}), None)
 
     @forecast.register(IntervalStream)
     def _(self, stream: IntervalStream, context: Context, sample: Sample) -> Forecast:
@@ -134,67 +137,104 @@ class Forecaster:
             for part in split(stream.reader.retained(context, window), stream.longest):
                 number = len([*stream.queries(context, counted, part)])
                 points = math.ceil((part.end - part.start) / bucket)
-                records = points * len(counted)
+                records = points * len(counted) if number else 0
                 found.add(Forecast(Counter({path: number}), records))
         return found
 
     @forecast.register(ProjectIssues)
     def _(self, stream: ProjectIssues, context: Context, sample: Sample) -> Forecast:
         """The list of issues, whose head is read twice if it has several pages."""
-        del sample
-        path, size = stream.reader.current_path, stream.page_sizes[0]
         found = Forecast()
+        size = size_of(stream, sample)
         for scan in stream.scans(context):
-            number = self.issues(stream, context, scan)
-            pages = max(1, math.ceil(number / size))
-            found.add(Forecast(Counter({path: pages + (pages > 1)}), number))
+            number = self.issues(stream.lists, context, scan)
+            spent = self.listing(stream, stream.lists, context, scan, size)
+            found.add(Forecast(spent, number))
         return found
 
     @forecast.register(EventsOfProjects)
     def _(self, stream: EventsOfProjects, context: Context, sample: Sample) -> Forecast:
         """The pages of a project or those of its issues, and what they depend on."""
         found = Forecast()
-        settings, lists = stream.run.settings, stream.scan_lists
         for scan in stream.scans(context):
             number = self.events(stream, context, scan)
-            if number is None:
-                path = stream.reader.current_path
-                found.add(Forecast(Counter({path: 1 + sample.has_more}), None))
-                continue
-            size = sample.rows if sample.has_more else stream.page_sizes[0]
-            issues = self.issues(stream.issues, context, scan)
-            pages = math.ceil(number / size)
-            is_open = settings.events_by == "auto" and scan.issue is None
-            is_by_issue = settings.events_by == "issue" or scan.issue is not None
-            if is_open and lists.is_limited and pages > MAX_HELD:
-                is_by_issue = stream.ways.is_faster(pages, issues)
+            is_by_issue = self.is_by_issue(stream, context, scan, sample)
+            pages = math.ceil((number or 0) / size_of(stream, sample))
             if is_by_issue:
+                lists = stream.issues.every
+                issues = self.issues(lists, context, scan)
                 spent = by_issue(stream.below, pages, issues)
+                is_open = stream.run.settings.events_by == "auto" and not scan.issue
                 spent += Counter({stream.reader.current_path: int(is_open), COUNTS: 1})
-                if not stream.issues.selected:
-                    spent[stream.issues.reader.current_path] += math.ceil(issues / 100)
+                spent += self.listing(stream.issues, lists, context, scan)
+            elif number is None:
+                spent = Counter({stream.reader.current_path: 1 + sample.has_more})
             else:
                 spent = by_project(stream, pages)
-            records = None if stream.is_entries else number
             way = "issue" if is_by_issue else "project"
+            way += " without a count" if number is None else ""
+            records = None if stream.is_entries else number
             found.add(Forecast(spent, records, Counter({way: 1})))
         return found
 
     @forecast.register(IssueChild)
     def _(self, stream: IssueChild, context: Context, sample: Sample) -> Forecast:
-        """The lists of the issues with new events."""
-        found = Forecast()
-        above = stream.parent.sibling(ProjectEvents)
+        """The lists of the issues with new events, unless another stream reads them."""
+        found = Forecast(records=0 if stream.has_own_requests else None)
+        if not stream.has_own_requests:
+            return found
+        settings, issues = stream.run.settings, stream.parent
         for scan in stream.scans(context):
-            issues = self.issues(stream.parent, context, scan)
-            size = sample.rows if sample.has_more else stream.page_sizes[0]
+            listed = self.issues(issues.lists, context, scan)
+            spent = self.listing(issues, issues.lists, context, scan)
             number = None
-            if not isinstance(stream, IssueList):
-                number = self.events(above, context, scan)
-            spent = by_issue(stream, math.ceil((number or 0) / size), issues)
-            records = None if stream.is_entries else number
-            found.add(Forecast(spent, records))
+            if settings.issue_ids and issues.chosen.is_available:
+                listed, spent = len(issues.ids_of(context, scan.window)), Counter()
+            elif not isinstance(stream, IssueList) and not settings.issue_ids:
+                above = events_of(stream)
+                if not settings.issue_query:
+                    number = self.events(above, context, scan)
+                if (
+                    above.selected
+                    and above.shares(context, scan)
+                    and self.is_by_issue(above, context, scan, sample)
+                ):
+                    found.add(Forecast(records=None if stream.is_entries else number))
+                    continue
+            pages = math.ceil((number or 0) / size_of(stream, sample))
+            spent += by_issue(stream, pages, listed)
+            found.add(Forecast(spent, None if stream.is_entries else number))
         return found
+
+    def is_by_issue(
+        self, stream: EventsOfProjects, context: Context, scan: Scan, sample: Sample
+    ) -> bool:
+        """Return whether a run reads the events of a project from those of issues."""
+        settings, lists = stream.run.settings, stream.scan_lists
+        if scan.issue is not None or settings.events_by == "issue":
+            return True
+        number = self.events(stream, context, scan) or 0
+        pages = math.ceil(number / size_of(stream, sample))
+        if settings.events_by == "project" or not lists.is_limited or pages <= MAX_HELD:
+            return False
+        issues = self.issues(stream.issues.every, context, scan)
+        return stream.ways.is_faster(pages, issues)
+
+    def listing(
+        self,
+        stream: ProjectIssues,
+        lists: IssueLists,
+        context: Context,
+        scan: Scan,
+        size: int = 100,
+    ) -> Counter[str]:
+        """Return the requests for a list of issues, which streams share."""
+        key = hits(stream, lists, context, scan).key
+        if key in self._listed:
+            return Counter()
+        self._listed.add(key)
+        pages = max(1, math.ceil(self.issues(lists, context, scan) / size))
+        return Counter({stream.reader.current_path: pages + (pages > 1)})
 
     def events(
         self, stream: EventsOfProjects, context: Context, scan: Scan
@@ -216,15 +256,38 @@ class Forecaster:
         )
         return sum(counts)
 
-    def issues(self, stream: ProjectIssues, context: Context, scan: Scan) -> int:
+    def issues(self, lists: IssueLists, context: Context, scan: Scan) -> int:
         """Return how many issues Sentry finds in the window of a scan."""
-        rows = self.answers.get(hits(stream, context, scan).key, ())
+        rows = self.answers.get(hits_key(lists, context, scan), ())
         return sum(int(row["hits"]) for row in rows)
 
 
-def hits(issues: ProjectIssues, context: Context, scan: Scan) -> Prefetch:
+def events_of(stream: IssueChild) -> EventsOfProjects:
+    """Return the stream of the events that the lists of issues have too."""
+    siblings = stream.parent.parent.child_streams if stream.parent.parent else ()
+    return next(
+        other
+        for other in siblings
+        if isinstance(other, EventsOfProjects) and other.below is stream
+    )
+
+
+def size_of(stream: WindowedStream, sample: Sample) -> int:
+    """Return how many rows a page has."""
+    return sample.rows if sample.has_more and sample.rows else stream.page_sizes[0]
+
+
+def hits_key(lists: IssueLists, context: Context, scan: Scan) -> tuple[Hashable, ...]:
+    """Return what identifies the number of the issues of a scan."""
+    above = (context["organization_id"], context["project_id"])
+    return ("hits", *above, scan.window, lists.query)
+
+
+def hits(
+    issues: ProjectIssues, lists: IssueLists, context: Context, scan: Scan
+) -> Prefetch:
     """Return a list whose only page has the number of the issues of a scan."""
-    query = issues.every.parameters(context, scan.window)
+    query = lists.parameters(context, scan.window)
 
     def request(place: object, page_size: int) -> PendingRequest[Page]:
         del place
@@ -240,7 +303,7 @@ def hits(issues: ProjectIssues, context: Context, scan: Scan) -> Prefetch:
 
     scheduler = issues.run.client.scheduler
     return Prefetch(
-        ("hits", *context.values(), scan.window),
+        hits_key(lists, context, scan),
         lambda: PagedList(scheduler, request, page_sizes=PageSizes((1,))),
     )
 

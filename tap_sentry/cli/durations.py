@@ -1,0 +1,71 @@
+"""Foretell how long requests take."""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from tap_sentry.api.scheduler import RequestScheduler
+    from tap_sentry.streams.forecasts import Forecast
+
+#: Seconds of the limits of endpoints that are not those of a second.
+#: https://docs.sentry.io/api/ratelimits/
+WINDOWS = {
+    "/projects/{organization}/{project}/events/": 60,
+    "/projects/{organization}/{project}/users/": 60,
+}
+#: Seconds of processor time for a request and a record.
+EACH_REQUEST, EACH_RECORD = 0.0015, 0.00004
+#: Seconds until the first request.
+START = 0.4
+#: Seconds of a request if none was measured.
+USUAL = 0.1
+
+
+class Durations:
+    """Foretells durations from requests that were measured."""
+
+    def __init__(self, scheduler: RequestScheduler) -> None:
+        """Measure nothing yet."""
+        self._scheduler = scheduler
+        #: Seconds of a request that is sent alone, by endpoint.
+        self.alone: dict[str, float] = {}
+        #: How many requests the server answers in the time of one.
+        self.abreast = float(scheduler.concurrency)
+
+    def learn(self, alone: float, number: int, seconds: float) -> None:
+        """Adopt how long requests took that were sent side by side.
+
+        Args:
+            alone: Seconds of such a request that was sent alone.
+            number: The requests.
+            seconds: Seconds from the first to the last.
+        """
+        if number >= 2 * self.abreast:
+            self.abreast = min(max(alone * number / seconds, 1.0), self.abreast)
+
+    def seconds(self, forecast: Forecast) -> float:
+        """Return how long requests take at the limits that the server states."""
+        usual = statistics.median(self.alone.values()) if self.alone else USUAL
+        busy, limited = 0.0, dict[str, float]()
+        windows = defaultdict[tuple["Hashable", int], float](float)
+        for path, number in forecast.requests.items():
+            alone = self.alone.get(path, usual)
+            busy += number * alone / self.abreast
+            limiter = next(iter(self._scheduler.limiters_of([path])), None)
+            if limiter and limiter.limit:
+                window = WINDOWS.get(path, 1)
+                # Endpoints with the same limit may share it.
+                bucket = path if window > 1 else (limiter.limit, limiter.concurrent)
+                windows[bucket, window] += number / limiter.limit
+            if limiter and limiter.concurrent:
+                limited[path] = number * alone / min(limiter.concurrent, self.abreast)
+        # The requests of the first window are not held back.
+        held = [(number - 1) * window for (_, window), number in windows.items()]
+        work = forecast.requests.total() * EACH_REQUEST
+        work += (forecast.records or 0) * EACH_RECORD
+        return max(busy, work, *limited.values(), *held)
