@@ -5,7 +5,7 @@ run them, in one folder for each file; a `text` block right below one is its out
 `NOT_RUN` has the commands that cannot be run, and the reasons. A block of `sh`, or of
 any language that is not checked here, belongs to another test, which names the file.
 
-`SNAPSHOTS=write pytest tests/test_readme.py` rewrites the picture of the terminal.
+`SNAPSHOTS=write pytest tests/test_readme.py` rewrites the pictures of the terminal.
 """
 
 from __future__ import annotations
@@ -138,6 +138,16 @@ def examples(language: str) -> list[Block]:
         block
         for block in BLOCKS
         if block.language == language and "default_target_schema" not in block.text
+    ]
+
+
+def drawn(question: str) -> list[list[str]]:
+    """The rows of the table that the README shows below a question, the head first."""
+    (shown,) = (block.text for block in of("text") if block.text.startswith(question))
+    return [
+        [cell.strip() for cell in line.strip("│").split("│")]
+        for line in shown.splitlines()
+        if line.startswith("│")
     ]
 
 
@@ -309,14 +319,8 @@ def test_the_demo_has_the_answer_that_the_readme_shows(sentry, desk):
         encoding="utf-8",
     )
     question, columns, *answer = json.loads(asked.stdout)
-    (shown,) = (block.text for block in of("text") if "│" in block.text)
-    head, *cells = [
-        [cell.strip() for cell in line.strip("│").split("│")]
-        for line in shown.splitlines()
-        if line.startswith("│")
-    ]
+    head, *cells = drawn(question)
 
-    assert shown.startswith(question)
     assert head == columns
     # The dates in the README are those of the day on which it was written.
     assert [row[:-1] for row in cells] == [[*map(str, row[:-1])] for row in answer]
