@@ -61,8 +61,9 @@ format: $(tap) ## Fix and format the code
 	.venv/bin/ruff check --fix
 	.venv/bin/ruff format
 
-demo: $(tap) $(plugins) ## Load a simulated Sentry through Meltano and query it
-	@.venv/bin/python -m tests.demo .venv-meltano/bin/meltano
+demo: $(tap) $(plugins) ## Load a simulated Sentry through Meltano, build marts, query both
+	@$(MAKE) --silent --no-print-directory $(dbt) 2> /dev/null || rm -rf .venv-dbt
+	@.venv/bin/python -m tests.demo .venv-meltano/bin/meltano .venv-dbt/bin/dbt
 
 sync: $(plugins) ## Load your Sentry into output/: TAP_SENTRY_AUTH_TOKEN=… make sync
 	.venv-meltano/bin/meltano --log-level warning run tap-sentry target-jsonl
@@ -98,9 +99,9 @@ faults: $(tap) ## Run the tap under hundreds of mixtures of faults: [FAULTS='--f
 hot: $(tap) ## Read hundreds of hot issues, page by page: [HOT='--seeds 1000']
 	@.venv/bin/python -m tests.hot $(HOT)
 
-snapshots: $(tap) $(postgres) ## Rewrite the catalog, docs/streams.md, tables, recipes and sources; review the diff
+snapshots: $(tap) $(target) $(postgres) ## Rewrite the catalog, pages, pictures and sources; review the diff
 	@SNAPSHOTS=write .venv/bin/pytest --quiet tests/test_catalog.py tests/test_tables.py \
-	  tests/test_stream_docs.py tests/warehouse/test_recipes.py \
+	  tests/test_stream_docs.py tests/test_readme.py tests/warehouse/test_recipes.py \
 	  tests/warehouse/test_dbt_project.py
 
 build: $(uv) ## Build the packages to release, into dist/

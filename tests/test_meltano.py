@@ -189,6 +189,26 @@ def test_no_command_prints_the_token(project):
         assert TOKEN not in shown
 
 
+def test_the_plan_is_that_of_the_selected_streams(new_project):
+    """With the commands in the README, a plan has the streams of `select` alone."""
+    project = new_project(select=["organizations.*", "issue_tags.*"])
+    readme = (ROOT / "README.md").read_text("utf-8")
+    (commands,) = (
+        block.partition("```")[0]
+        for block in readme.split("```bash\n")[1:]
+        if block.startswith("meltano invoke")
+    )
+    planned = project.shell(
+        commands.replace("meltano ", "meltano --log-level=warning ")
+    )
+    names = [line.partition(" ")[0] for line in planned.stdout.splitlines()]
+
+    assert planned.returncode == 0, planned.stderr
+    # Lists of parents are requested as well.
+    assert {"organizations", "issue_tags", "total"} <= set(names)
+    assert not {"project_events", "organization_teams"} & set(names)
+
+
 # Commands that read rows --------------------------------------------------------------
 
 

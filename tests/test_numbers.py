@@ -12,7 +12,9 @@ from tap_sentry.api.retention import PERIODS
 from tap_sentry.api.scheduler import ATTEMPTS
 from tap_sentry.cli.execution import GRACE_PERIOD
 from tap_sentry.settings import SETTINGS
+from tap_sentry.streams.event_ways import A_SECOND, AT_A_TIME
 from tap_sentry.streams.events import ProjectEvents
+from tap_sentry.sync.results import ENOUGH
 from tests.sentry.calls import SAAS_LIMITS
 from tests.settings.test_settings import code, table_of
 
@@ -43,12 +45,44 @@ def test_the_readme_has_the_limits_of_sentry():
     )
 
 
+def test_the_readme_says_how_fast_events_are_read_by_issue():
+    """At most a request for each issue and page, at the limit of most lists."""
+    limit = SAAS_LIMITS["*"]
+    requests = 300_000 // ProjectEvents.page_sizes[0] + 2_000
+    minutes = WORDS[round(requests / limit.limit / 60)]
+    default = SETTINGS.to_dict()["properties"]["concurrency"]["default"]
+    text = page("README.md")
+
+    assert (limit.window, limit.limit, limit.concurrent) == (1, A_SECOND, AT_A_TIME)
+    assert f"up to {limit.limit} requests a second, as for most lists" in text
+    assert "300,000 events of 2,000 issues are at most " in text
+    assert f"at most {requests:,} requests, which take {minutes} minutes" in text
+    assert f"For {limit.limit} a second with the default `concurrency`" in text
+    assert f"answer within {default / limit.limit} seconds" in text
+    assert f"less than {100 * ENOUGH} %" in text
+
+
+def test_the_readme_says_how_the_plan_comes_about():
+    """The picture of a plan keeps to what the README says about its requests."""
+    (line,) = re.findall(
+        r"^project_events +300,000 +([\d,]+) +(\d+) min (\d+) s +20 by issue$",
+        (ROOT / "README.md").read_text("utf-8"),
+        re.MULTILINE,
+    )
+    requests, minutes, seconds = (int(part.replace(",", "")) for part in line)
+
+    assert requests <= 300_000 // ProjectEvents.page_sizes[0] + 2_000
+    # The limit alone, and a benchmark's bound for a run.
+    assert 1 <= (60 * minutes + seconds) / (requests / A_SECOND) <= 1.25
+
+
 @pytest.mark.parametrize(
     ("endpoint", "template", "unit"),
     [
         ("events of projects", "projects/{org}/{project}/events/", "minute"),
         ("users of projects", "projects/{org}/{project}/users/", "minute"),
         ("counts of projects", "projects/{org}/{project}/stats/", "second"),
+        ("all others, such as events of issues", "*", "second"),
         (
             "counts of organizations and teams",
             "organizations/{org}/stats_v2/",
@@ -70,6 +104,10 @@ def test_the_page_about_shards_has_the_limits_of_sentry(endpoint, template, unit
 
     assert limit.window == {"minute": 60, "second": 1}[unit]
     assert row[header[1]].startswith(f"{limit.limit} a {unit}")
+    if limit.concurrent == 1:
+        assert row[header[1]].endswith("one at a time")
+    elif limit.concurrent < 100:
+        assert row[header[1]].endswith(f"{limit.concurrent} at a time")
 
 
 def test_the_readme_has_the_older_endpoints():

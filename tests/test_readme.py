@@ -5,7 +5,7 @@ run them, in one folder for each file; a `text` block right below one is its out
 `NOT_RUN` has the commands that cannot be run, and the reasons. A block of `sh`, or of
 any language that is not checked here, belongs to another test, which names the file.
 
-`SNAPSHOTS=write pytest tests/test_readme.py` rewrites the picture of the terminal.
+`SNAPSHOTS=write pytest tests/test_readme.py` rewrites the pictures of the terminal.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ from tap_sentry.tap import TapSentry
 from tests.cli.test_progress import command
 from tests.cli.test_progress import run as run_on_a_terminal
 from tests.conftest import NOW
-from tests.sentry import TOKEN, SentrySimulator
+from tests.sentry import SAAS_LIMITS, TOKEN, SentrySimulator
+from tests.sentry.data import uneven
 from tests.test_catalog import NOT_BY_DEFAULT
 from tests.test_end_to_end import target
 
@@ -53,6 +54,7 @@ MELTANO = "needs Meltano, and a Sentry"
 NOT_RUN = {
     "uv tool install ": PYPI,
     "meltano run ": MELTANO,
+    "meltano invoke ": "needs Meltano; tests/test_meltano.py runs it",
     "TAP_SENTRY_AUTH_TOKEN=sntryu_… make sync": MELTANO,
     "make demo": "installs Meltano from PyPI; its question is asked below",
     "make live ": "needs a Sentry of one's own",
@@ -138,6 +140,16 @@ def examples(language: str) -> list[Block]:
         block
         for block in BLOCKS
         if block.language == language and "default_target_schema" not in block.text
+    ]
+
+
+def drawn(question: str) -> list[list[str]]:
+    """The rows of the table that the README shows below a question, the head first."""
+    (shown,) = (block.text for block in of("text") if block.text.startswith(question))
+    return [
+        [cell.strip() for cell in line.strip("│").split("│")]
+        for line in shown.splitlines()
+        if line.startswith("│")
     ]
 
 
@@ -245,10 +257,11 @@ def test_nothing_is_excused_that_is_not_there(how):
 
 def test_commands_are_told_apart():
     """All commands of the quick start are run, except those that install."""
-    check, load = (b for b in of("bash") if "tap-sentry --config" in b.text)
+    check, load, plan = (b for b in of("bash") if "tap-sentry --config" in b.text)
 
     assert [reason(line) for line in check.commands] == [PYPI, None, None]
     assert [reason(line) for line in load.commands] == [PYPI, None, None, None]
+    assert [reason(line) for line in plan.commands] == [None]
     assert check.prints
 
 
@@ -309,14 +322,8 @@ def test_the_demo_has_the_answer_that_the_readme_shows(sentry, desk):
         encoding="utf-8",
     )
     question, columns, *answer = json.loads(asked.stdout)
-    (shown,) = (block.text for block in of("text") if "│" in block.text)
-    head, *cells = [
-        [cell.strip() for cell in line.strip("│").split("│")]
-        for line in shown.splitlines()
-        if line.startswith("│")
-    ]
+    head, *cells = drawn(question)
 
-    assert shown.startswith(question)
     assert head == columns
     # The dates in the README are those of the day on which it was written.
     assert [row[:-1] for row in cells] == [[*map(str, row[:-1])] for row in answer]
@@ -340,7 +347,7 @@ main()
 @pytest.mark.end_to_end
 def test_the_picture_of_the_terminal_is_what_a_run_prints(tmp_path):
     """The README shows the table of a run; only the seconds differ each time."""
-    (picture,) = (b.text for b in of("text") if b.text.startswith("stream "))
+    (picture,) = (b.text for b in of("text") if "held back" in b.text)
     with SentrySimulator(clock=lambda: NOW).served() as simulator:
         # A limit holds up the events of one project, and those of another are refused.
         simulator.fault(
@@ -353,15 +360,48 @@ def test_the_picture_of_the_terminal_is_what_a_run_prints(tmp_path):
         line[1:3] = ["-c", AT_NOW]
         terminal = run_on_a_terminal(line, tmp_path)
     lines = [row for row in terminal.end if not row.startswith("20")]
-    table = "".join(f"{row}\n" for row in lines)
-    if os.environ.get("SNAPSHOTS") == "write":
-        readme = (ROOT / "README.md").read_text(encoding="utf-8")
-        (ROOT / "README.md").write_text(readme.replace(picture, table), "utf-8")
-        picture = table
 
     assert terminal.process.returncode == 0
-    assert re.sub(r"\d+ s\b", "1 s", table) == re.sub(r"\d+ s\b", "1 s", picture)
+    assert_pictured(picture, "".join(f"{row}\n" for row in lines))
     assert "1 skipped" in picture
+
+
+@pytest.mark.end_to_end
+def test_the_picture_of_a_plan_is_what_it_prints(tmp_path):
+    """The README shows the plan for an organization of sentry.io."""
+    (picture,) = (b.text for b in of("text") if " by issue" in b.text)
+    organizations = uneven(now=datetime.now(UTC))
+    simulator = SentrySimulator(organizations, rate_limits=SAAS_LIMITS)
+    with simulator.served():
+        line = command(simulator, tmp_path, *PICTURED, start_date="90d", concurrency=8)
+        ended = subprocess.run(  # noqa: S603 - our own
+            [*line, "--plan"], capture_output=True, check=True, encoding="utf-8"
+        )
+    (events,) = (s for s in ended.stdout.splitlines() if s.startswith("project_events"))
+
+    assert " 300,000 " in events
+    assert_pictured(picture, ended.stdout)
+
+
+def assert_pictured(picture: str, printed: str) -> None:
+    """Compare a picture of the terminal with the output, but for times; or rewrite it.
+
+    Only what differs is rewritten, so that times stay those of a quiet machine.
+    """
+    if os.environ.get("SNAPSHOTS") == "write" and timeless(printed) != timeless(
+        picture
+    ):
+        readme = (ROOT / "README.md").read_text(encoding="utf-8")
+        (ROOT / "README.md").write_text(readme.replace(picture, printed), "utf-8")
+        return
+
+    assert timeless(printed) == timeless(picture)
+
+
+def timeless(table: str) -> list[list[str]]:
+    """The cells of a table of the terminal, with all durations the same."""
+    text = re.sub(r"(\d+ h )?(\d+ min )?\d+ s\b", "1 s", table)
+    return [re.split(r" {2,}", line) for line in text.splitlines()]
 
 
 @pytest.mark.parametrize("block", examples("json"), ids=lambda block: block.name)

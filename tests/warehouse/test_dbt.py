@@ -24,8 +24,10 @@ import duckdb
 import pytest
 
 from scripts.describe_sources import ALWAYS
+from tests import demo
 from tests.conftest import catalog_of
 from tests.sentry import TOKEN, SentrySimulator
+from tests.test_readme import drawn
 from tests.warehouse.conftest import (
     ROOT,
     TAP,
@@ -416,6 +418,26 @@ def test_loaded_events_are_those_that_were_counted(duck, sentry):
         sentry.simulator.truth("project_events")
     )
     assert sum(not row["is_finished"] for row in rows if row["counted_events"]) <= 5
+
+
+def test_the_demo_has_answers_and_the_readme_shows_one(duck):
+    """The questions of `make demo` have answers; one of them is in the README."""
+    warehouse, _ = duck
+    answers = {question: warehouse.query(sql) for question, sql in demo.MARTS.items()}
+    _, (question, releases), (_, projects) = answers.items()
+    columns, *cells = drawn(question)
+
+    assert all(answers.values())
+    assert list(releases[0]) == columns
+    assert [[plain_number(cell) for cell in row] for row in cells] == [
+        [*row.values()] for row in releases
+    ]
+    assert {row["percent"] for row in projects} == {100}
+
+
+def plain_number(cell: str) -> float | str:
+    """A cell of a table, as a number if it is one."""
+    return float(cell) if re.fullmatch(r"\d+(\.\d+)?", cell) else cell
 
 
 # Where something is missing -----------------------------------------------------------
