@@ -6,6 +6,8 @@ import statistics
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from tap_sentry.streams.event_ways import A_SECOND, AT_A_TIME
+
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
@@ -45,7 +47,8 @@ class Durations:
             number: The requests.
             seconds: Seconds from the first to the last.
         """
-        if number >= 2 * self.abreast:
+        # Limits say nothing about what the server can do.
+        if number >= 2 * self.abreast and not self._has_limits:
             self.abreast = min(max(alone * number / seconds, 1.0), self.abreast)
 
     def seconds(self, forecast: Forecast) -> float:
@@ -56,16 +59,30 @@ class Durations:
         for path, number in forecast.requests.items():
             alone = self.alone.get(path, usual)
             busy += number * alone / self.abreast
-            limiter = next(iter(self._scheduler.limiters_of([path])), None)
-            if limiter and limiter.limit:
+            limit, at_a_time = self._limits(path)
+            if limit:
                 window = WINDOWS.get(path, 1)
                 # Endpoints with the same limit may share it.
-                bucket = path if window > 1 else (limiter.limit, limiter.concurrent)
-                windows[bucket, window] += number / limiter.limit
-            if limiter and limiter.concurrent:
-                limited[path] = number * alone / min(limiter.concurrent, self.abreast)
+                bucket = path if window > 1 else (limit, at_a_time)
+                windows[bucket, window] += number / limit
+            if at_a_time:
+                limited[path] = number * alone / min(at_a_time, self.abreast)
         # The requests of the first window are not held back.
         held = [(number - 1) * window for (_, window), number in windows.items()]
         work = forecast.requests.total() * EACH_REQUEST
         work += (forecast.records or 0) * EACH_RECORD
         return max(busy, work, *limited.values(), *held)
+
+    def _limits(self, path: str) -> tuple[int | None, int | None]:
+        """Return the limits of an endpoint: requests in its window, and at a time.
+
+        A list that was not requested has the usual ones, where the server has limits.
+        """
+        for limiter in self._scheduler.limiters_of([path]):
+            return limiter.limit, limiter.concurrent
+        return (A_SECOND, AT_A_TIME) if self._has_limits else (None, None)
+
+    @property
+    def _has_limits(self) -> bool:
+        """Whether the server states limits."""
+        return any(limiter.limit for limiter in self._scheduler.limiters_of())

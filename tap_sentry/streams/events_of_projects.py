@@ -51,7 +51,6 @@ class EventsOfProjects(WindowedStream):
     def __init__(self, tap: Tap, run: Run) -> None:
         """Count nothing yet."""
         super().__init__(tap, run)
-        self._stored = StoredEvents(self)
         self.ways = EventWays(self)
         #: How many projects in a row were read again and gave no more events.
         self._fruitless = 0
@@ -70,10 +69,10 @@ class EventsOfProjects(WindowedStream):
             if isinstance(stream, IssueChild) and stream.name == self.issue_stream
         )
 
-    @property
+    @functools.cached_property
     def stored(self) -> StoredEvents:
         """Sentry's own count of the events."""
-        return self._stored
+        return StoredEvents(self)
 
     def slices(self, context: Context, scan: Scan) -> Slices:
         """Return the slices of a scan; they pause where there is a choice."""
