@@ -89,7 +89,8 @@ soak: $(tap) $(target) ## Run the tests with generated cases at full length
 	@SOAK=1 .venv/bin/pytest --numprocesses=auto tests/sync/test_histories.py \
 	  tests/sync/test_kills.py tests/api/test_fault_mixtures.py tests/api/test_ties.py \
 	  tests/sync/test_sliced_histories.py tests/streams/test_explore_histories.py \
-	  tests/sync/test_ways_histories.py tests/streams/test_events_by.py
+	  tests/sync/test_ways_histories.py tests/streams/test_events_by.py \
+	  tests/cli/test_plan_accuracy.py
 	@.venv/bin/python -m tests.hot --seeds 100
 	@.venv/bin/python -m tests.soak --seconds 120
 

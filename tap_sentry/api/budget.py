@@ -22,7 +22,7 @@ class BufferBudget:
         The surplus lets other endpoints go on while one waits for its rate limit.
         """
         width = max(concurrency, MIN_WIDTH)
-        self.max_pages = 10 * width
+        self.max_pages = 20 * width
         self.max_lists = 2 * width
         self._lock = threading.Lock()
         #: Pages that are held. Those in flight count with their expected size.

@@ -155,7 +155,7 @@ class EventWays:
         """Return the counts of the window of a scan, by hour or by day."""
         stored, window = self._source.stored, scan.window
         find = stored.take if waits else stored.known
-        return find(context, window, length_of(window))
+        return find(context, window, stored.finest(context, window, length_of(window)))
 
     def prefetches(self, context: Context, scan: Scan) -> Iterator[Prefetch | None]:
         """Yield the lists of a scan, as soon as it is known which."""
@@ -178,16 +178,25 @@ class EventWays:
                     yield source.scan_lists.prefetch(context, scan, slices.place)
                     return
         if by_issue:
-            yield from source.issue_lists(context, scan)
-            while (
-                source.issues_of(context, scan, waits=False) is None
-                or source.is_unverified
-            ):
-                yield None
-            plans = source.issue_prefetches(context, scan)
-            yield from interleaved(plans, source.run.client.scheduler.budget)
-        else:
-            yield from plan
+            yield from self._of_issues(context, scan)
+            return
+        yield from plan
+        if source.slices(context, scan).has_more:
+            # For the audit, unless the slices were counted.
+            window = scan.window
+            length = source.stored.finest(context, window, length_of(window))
+            yield from source.stored.prefetches(context, window, length)
+
+    def _of_issues(self, context: Context, scan: Scan) -> Iterator[Prefetch | None]:
+        """Yield the lists of the issues of a project, as soon as these are known."""
+        source = self._source
+        yield from source.issue_lists(context, scan)
+        while (
+            source.issues_of(context, scan, waits=False) is None or source.is_unverified
+        ):
+            yield None
+        plans = source.issue_prefetches(context, scan)
+        yield from interleaved(plans, source.run.client.scheduler.budget)
 
 
 @dataclass

@@ -195,7 +195,8 @@ class Slices:
     def expected(self, part: Scan) -> int:
         """Return the number of pages that a list is expected to have."""
         if self.is_slice(part):
-            return PAGES
+            # Half of them have one page more than most.
+            return MAX_HELD
         rows = self._issue.events_in(part.window) if self._issue else 1
         pages = math.ceil(rows / self._lists.rows_per_page)
         # A longer list is cut.

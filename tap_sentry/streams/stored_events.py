@@ -11,7 +11,7 @@ from tap_sentry.api.prefetch import Prefetch
 from tap_sentry.api.responses import read_body
 from tap_sentry.api.scheduler import ATTEMPTS
 from tap_sentry.records.counts import decode_counts
-from tap_sentry.windows import DAY, Window, floor
+from tap_sentry.windows import DAY, HOUR, Window, floor
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator
@@ -79,6 +79,10 @@ class StoredEvents:
         """Yield the list with the counts of a window, if the server counts."""
         if not self._is_missing:
             yield self.prefetch(context, window, length)
+
+    def finest(self, context: Context, window: Window, length: timedelta) -> timedelta:
+        """Return the length of the intervals to use: hours if they are known."""
+        return HOUR if key_of(context, window, HOUR) in self._counts else length
 
     def known(
         self, context: Context, window: Window, length: timedelta

@@ -59,7 +59,8 @@ def long(options: Options) -> Iterator[Line]:
         yield Line(
             f"{what}: requests against pages",
             asked["requests"] / needed,
-            1.3,
+            # A list of ten pages has a count, and slices that end with half a page.
+            1.3 if form is FULL else 1.4,
             note=f"{asked['requests']} requests, {needed} pages",
         )
 

@@ -14,6 +14,7 @@ import pytest
 
 from tap_sentry.cli.plan import show
 from tap_sentry.tap import TapSentry
+from tests import IS_SOAK
 from tests.conftest import NOW, catalog_of, run
 from tests.sentry import SAAS_LIMITS, TOKEN, SentrySimulator
 from tests.sentry.data.sizes import generated
@@ -105,22 +106,29 @@ def test_runs_on_servers_that_count(compare, flavour):
         compare(simulator, *names - {"issue_links"})
 
 
-@pytest.mark.parametrize(
-    ("streams", "settings"),
-    [
-        ((), {}),
-        (("project_events",), {"full_events": True}),
-        (("project_events", "project_event_entries"), {}),
-        (("project_events", "project_issues"), {"start_date": "10d"}),
-        (("project_events", "project_issues"), {"report_date": "2026-11-10"}),
-        (("project_events", "project_issues", "issue_events"), {}),
-        (("project_events", "issue_events"), {"events_by": "issue"}),
-        (("project_events",), {"events_by": "project"}),
-        (("issue_events",), {"full_events": True}),
-        (("issue_tags", "issue_events"), {"issue_query": "is:unresolved"}),
-        (("issue_activities", "issue_comments", "issue_hashes"), {}),
-    ],
-)
+#: Streams and settings, some of them in a short form of the tests.
+RUNS: list[tuple[tuple[str, ...], dict[str, Any]]] = [
+    ((), {}),
+    (("project_events",), {"full_events": True}),
+    (("project_events", "project_event_entries"), {}),
+    (("project_events", "project_issues"), {"start_date": "10d"}),
+    (("project_events", "project_issues"), {"report_date": "2026-11-10"}),
+    (("project_events", "project_issues", "issue_events"), {}),
+    (("project_events", "issue_events"), {"events_by": "issue"}),
+    (("project_events",), {"events_by": "project"}),
+    (("issue_events",), {"full_events": True}),
+    (("issue_tags", "issue_events"), {"issue_query": "is:unresolved"}),
+    (("issue_activities", "issue_comments", "issue_hashes"), {}),
+]
+WORLDS: list[dict[str, int]] = [
+    {"issues": 2000},
+    {"projects": 3, "issues": 30, "events": 12_000},
+    {"skew": 0},
+    {"projects": 40, "issues": 200, "events": 2_000},
+]
+
+
+@pytest.mark.parametrize(("streams", "settings"), RUNS if IS_SOAK else RUNS[1::3])
 @pytest.mark.parametrize("limits", [{}, AT_A_TIME], ids=["free", "limited"])
 def test_runs_on_unequal_projects(compare, streams, settings, limits):
     """Whatever way the events are read, whole or in slices, alone or shared."""
@@ -129,15 +137,7 @@ def test_runs_on_unequal_projects(compare, streams, settings, limits):
         compare(simulator, *streams, **settings)
 
 
-@pytest.mark.parametrize(
-    "sizes",
-    [
-        {"skew": 0},
-        {"issues": 2000},
-        {"projects": 3, "issues": 30, "events": 12_000},
-        {"projects": 40, "issues": 200, "events": 2_000},
-    ],
-)
+@pytest.mark.parametrize("sizes", WORLDS if IS_SOAK else WORLDS[:1])
 @pytest.mark.parametrize("limits", [{}, AT_A_TIME], ids=["free", "limited"])
 def test_runs_on_worlds_of_other_sizes(compare, sizes, limits):
     """Equal projects, many issues, few large projects, many small ones."""

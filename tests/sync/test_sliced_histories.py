@@ -286,7 +286,7 @@ def figures():
 
 
 @settings(
-    max_examples=400 if IS_SOAK else 30,
+    max_examples=400 if IS_SOAK else 12,
     deadline=None,
     derandomize=True,
     suppress_health_check=list(HealthCheck),
