@@ -60,7 +60,7 @@ def long(options: Options) -> Iterator[Line]:
             f"{what}: requests against pages",
             asked["requests"] / needed,
             # A list of ten pages has a count, and slices that end with half a page.
-            1.3 if form is FULL else 1.4,
+            1.3 if form is FULL else 1.5,
             note=f"{asked['requests']} requests, {needed} pages",
         )
 
