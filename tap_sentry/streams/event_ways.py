@@ -6,6 +6,7 @@ one request a second for the former, and forty for the latter.
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -161,7 +162,7 @@ class EventWays:
         """Yield the lists of a scan, as soon as it is known which."""
         source, plan = self._source, self._source.scan_prefetches(context, scan)
         if (by_issue := self.is_by_issue(context, scan)) is None:
-            yield next(plan)
+            yield from itertools.islice(plan, 1)
             slices = source.slices(context, scan)
             while slices.has_more is None:
                 yield None

@@ -199,6 +199,8 @@ class EventsOfProjects(WindowedStream):
     def on_siblings_synced(self, context: Context) -> None:
         """Forget the issues of the project."""
         del context
+        for stream in (self, self.below):
+            stream.forget_scans()
         self.issues.every.end_project()
 
     # By issue -------------------------------------------------------------------------
@@ -240,22 +242,17 @@ class EventsOfProjects(WindowedStream):
         self, context: Context, reached: Scan, *, saves: bool, shares: bool
     ) -> None:
         """Record how far a scan has come, also for the stream that shares its rows."""
+        below = self.below
         if saves and shares:
-            self.run.bookmarks.progress(
-                self.below.name, self.below.key(context), reached
-            )
+            self.run.bookmarks.progress(below.name, below.key(context), reached)
         self.progress(context, reached, saves=saves)
 
     def shares(self, context: Context, scan: Scan) -> bool:
         """Return whether the stream of the events of issues has to read the same."""
         settings, below = self.run.settings, self.below
         is_narrower = settings.issue_query or settings.issue_ids
-        return (
-            below.selected
-            and below.saves_state
-            and not is_narrower
-            and below.scans(context)[:1] == [scan]
-        )
+        is_read = below.selected and below.saves_state and not is_narrower
+        return is_read and below.scans(context)[:1] == [scan]
 
     def issues_of(
         self, context: Context, scan: Scan, *, waits: bool

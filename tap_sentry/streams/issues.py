@@ -95,6 +95,8 @@ class ProjectIssues(WindowedStream):
                 AbortedSyncFailedException, AbortedSyncPausedException
             ):
                 child.sync(dict(context))
+        for child in self._children_in_use:
+            child.forget_scans()
         self.lists.end_project()
 
     def generate_child_contexts(

@@ -63,6 +63,8 @@ class WindowedStream(SentryStream):
         super().__init__(tap, run)
         #: The slices of the scans that are being read or prefetched.
         self._slices: dict[Hashable, Slices] = {}
+        #: Hashes of the scans of the current project that have been read.
+        self._read_scans: set[int] = set()
 
     @property
     def row_schema(self) -> Mapping[str, Any]:
@@ -226,7 +228,13 @@ class WindowedStream(SentryStream):
 
     def end_slices(self, context: Context, scan: state.Scan) -> None:
         """Forget the slices of a scan that has been read."""
-        self._slices.pop(self.slices_key(context, scan), None)
+        key = self.slices_key(context, scan)
+        self._slices.pop(key, None)
+        self._read_scans.add(hash(key))
+
+    def forget_scans(self) -> None:
+        """Forget the scans that have been read, at the end of a project."""
+        self._read_scans.clear()
 
     def slices_key(self, context: Context, scan: state.Scan) -> Hashable:
         """Return what identifies the slices of a scan."""
@@ -241,6 +249,9 @@ class WindowedStream(SentryStream):
         self, context: Context, scan: state.Scan
     ) -> Iterator[Prefetch | None]:
         """Yield the lists of a scan; None while no other is known."""
+        if hash(self.slices_key(context, scan)) in self._read_scans:
+            # It was read before its turn to be prefetched came.
+            return iter(())
         return self.slices(context, scan).prefetches()
 
 

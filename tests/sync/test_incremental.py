@@ -416,7 +416,10 @@ def test_a_second_run_does_not_grow_with_releases_or_monitors(clock, serve):
         clock.go(minutes=10)
         sentry.requests.clear()
         run({"auth_token": TOKEN, "api_url": sentry.url}, state=default.state)
-        asked.append(Counter(request.template for request in sentry.requests))
+        # How often a missing list is requested depends on when the first answer comes.
+        missing = sentry.flavour.missing
+        templates = (request.template for request in sentry.requests)
+        asked.append(Counter(name for name in templates if name not in missing))
         clock.go(minutes=-10)
 
     small, large = asked
