@@ -72,9 +72,11 @@ def test_the_readme_says_how_the_plan_comes_about():
     requests, minutes, seconds = (int(part.replace(",", "")) for part in line)
 
     assert requests <= 300_000 // ProjectEvents.page_sizes[0] + 2_000
-    # The limit alone, and a benchmark's bound for a run. A few of the requests are for
-    # the lists and counts of projects, which have limits of their own.
-    assert 0.95 <= (60 * minutes + seconds) / (requests / A_SECOND) <= 1.25
+    # The lists and the counts of the projects have limits of their own, and the first
+    # second of requests is not held back.
+    least = (requests - 2 * 20) // A_SECOND - 1
+    # The limit alone, and a benchmark's bound for a run.
+    assert 1 <= (60 * minutes + seconds) / least <= 1.25
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ class PageSizes:
 
     @property
     def is_smallest(self) -> bool:
-        """Whether there is no smaller size."""
+        """Whether the current size is the smallest."""
         return len(self._sizes) == 1
 
     def shrink(self, failed: int) -> bool:

@@ -28,7 +28,7 @@ class Line:
 
     @property
     def how(self) -> str:
-        """How it is read, such as `9 projects by issue`."""
+        """The ways of reading it, such as `9 by issue`, or why it cannot be read."""
         ways = sorted(self.forecast.ways.items())
         return self.reason or ", ".join(f"{n:,} by {way}" for way, n in ways)
 

@@ -114,7 +114,7 @@ class Forecaster:
 
     @forecast.register(WindowedStream)
     def _(self, stream: WindowedStream, context: Context, sample: Sample) -> Forecast:
-        """Nothing if nothing can be new."""
+        """Foretell one list for each window that can have new rows."""
         pages = (2 if sample.has_more else 1) * len(stream.scans(context))
         return Forecast(Counter({stream.reader.current_path: pages}), None)
 

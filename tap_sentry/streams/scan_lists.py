@@ -135,7 +135,7 @@ class ScanLists:
 
     @property
     def has_room(self) -> bool:
-        """Whether there is room for another list that is not the next to be read."""
+        """Whether the budget has room for a list that is read later."""
         return self._run.client.scheduler.budget.has_room(NEXT)
 
     @property
@@ -145,12 +145,12 @@ class ScanLists:
 
     @property
     def limit(self) -> int | None:
-        """How many requests the server grants in a while; None if it states none."""
+        """The rate limit that the server states for the list; None without one."""
         return self._limiter.limit if self._limiter else None
 
     @property
     def at_a_time(self) -> int | None:
-        """How many requests the server lets be in flight; None if it states none."""
+        """The limit of concurrent requests to the list; None without one."""
         return self._limiter.concurrent if self._limiter else None
 
     @property

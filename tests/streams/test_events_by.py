@@ -934,7 +934,7 @@ def test_a_scan_of_issues_of_version_1_0_is_taken(sync, sentry, pair):
 @pytest.mark.parametrize("streams", [(EVENTS,), (EVENTS, "issue_events")], ids=len)
 @pytest.mark.parametrize("way", ["project", "issue", "auto"])
 @pytest.mark.usefixtures("limits")
-def test_the_audit_of_a_scan_that_was_stopped_is_right(  # noqa: PLR0913, PLR0917
+def test_the_audit_of_a_scan_that_was_stopped_is_right(  # noqa: PLR0913, PLR0917 - fixtures and cases
     sync, sentry, caplog, streams, way, after
 ):
     """The events of before count too: nothing is read again, and nothing warned of."""
