@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import math
@@ -15,6 +16,10 @@ import pytest
 from tap_sentry.api.budget import BufferBudget
 from tap_sentry.api.client import SentryClient
 from tap_sentry.streams.events_of_projects import EventsOfProjects
+from tap_sentry.streams.windowed import WindowedStream
+from tap_sentry.sync.state import Scan
+from tap_sentry.tap import TapSentry
+from tap_sentry.windows import Window
 from tests.conftest import NOW, catalog_of, run
 from tests.sentry import FLAVOURS, TOKEN, Limit
 from tests.sentry.data import iso
@@ -594,3 +599,20 @@ def test_no_more_is_held_than_the_budget_allows(stream, monkeypatch):
     assert 12 <= most["all"] <= 12 + 2 * 4
     assert most["reserved"] > 3
     assert [(one.pages, one.size, one.reserved) for one in budgets] == [(0, 0, 0)]
+
+
+def test_a_scan_that_has_been_read_is_not_prefetched():
+    """A plan whose list was read before its turn came ends, so that others go on."""
+    sentry = shops(STEADY)
+    config = {"auth_token": TOKEN, "api_url": sentry.url}
+    stream = TapSentry(config=config).streams["issue_events"]
+    assert isinstance(stream, WindowedStream)
+    ids = {"organization_id": "1", "project_id": "2", "issue_id": "3"}
+    scan = Scan(Window(NOW - timedelta(days=9), NOW), issue=3)
+    before = [*itertools.islice(stream.scan_prefetches(ids, scan), 2)]
+    stream.end_slices(ids, scan)
+
+    assert before[0] is not None
+    assert [*itertools.islice(stream.scan_prefetches(ids, scan), 2)] == []
+    stream.forget_scans()
+    assert [*itertools.islice(stream.scan_prefetches(ids, scan), 1)] != []
