@@ -5,18 +5,24 @@ Times are those of `time.time()`, in seconds, and passed to each step, so nothin
 
 from __future__ import annotations
 
+import contextlib
 import heapq
+import io
 import itertools
+import logging
 import math
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 from email.utils import formatdate
 
 import pytest
+import requests
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tap_sentry.api import rate_limits as limits
+from tap_sentry.api.pending import PendingRequest
 from tap_sentry.api.rate_limits import (
     LONGEST_RETRY_AFTER,
     LONGEST_WINDOW,
@@ -24,6 +30,7 @@ from tap_sentry.api.rate_limits import (
     RateLimiter,
     read,
 )
+from tap_sentry.api.scheduler import RequestScheduler
 
 #: The start of a minute, so that dates in headers have no fraction.
 NOW = 1_795_178_400.0
@@ -603,3 +610,44 @@ def test_the_whole_allowance_is_used(server, latency):
     late = max(1.0, (server.transit + latency + 0.5) / server.seconds)
 
     assert sum(used) >= 0.9 * server.limit * 38 / late
+
+
+def test_endpoints_with_the_same_limit_adopt_what_each_states():
+    """Sentry counts the requests to all endpoints without a limit of their own."""
+    now = time.time()
+    scheduler = RequestScheduler(
+        4,
+        logging.getLogger(__name__),
+        send=lambda _: stating(next(left), now),
+        waiting=contextlib.nullcontext,
+    )
+    left = iter((9, 8, 3))
+
+    def ask(endpoint):
+        request = requests.Request("GET", f"https://sentry.io/{endpoint}").prepare()
+        return scheduler.submit(PendingRequest("s", endpoint, request, lambda _: True))
+
+    for endpoint in ("issues", "events", "issues"):
+        assert scheduler.result(ask(endpoint))
+    scheduler.close()
+    (events,) = scheduler.limiters_of(["events"])
+
+    assert events.left == 3
+    assert events.wait(now, elsewhere=2) == 0
+    assert events.wait(now, elsewhere=3) != 0
+
+
+def stating(remaining, now):
+    """Return a response with the headers of a limit of ten requests."""
+    response = requests.Response()
+    response.status_code, response.raw = 200, io.BytesIO(b"[]")
+    prefix = "X-Sentry-Rate-Limit-"
+    response.headers.update(
+        {
+            f"{prefix}Limit": "10",
+            f"{prefix}Remaining": str(remaining),
+            f"{prefix}Reset": str(int(now) + 30),
+            f"{prefix}ConcurrentLimit": "25",
+        }
+    )
+    return response
