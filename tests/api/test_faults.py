@@ -592,7 +592,7 @@ def test_a_refusal_is_waited_out_once(sentry, caplog, monkeypatch, details, leas
     sentry.fault(429, times=1, when=at(place), after=1, **details)
 
     start = time.monotonic()
-    run = sync(sentry, "project_events", projects=["shop"])
+    run = sync(sentry, "project_events", **ACME | {"projects": ["shop"]})
     seconds = time.monotonic() - start
 
     assert run.code == 0
