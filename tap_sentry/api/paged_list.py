@@ -219,7 +219,11 @@ class PagedList:
 
     def _follow(self, future: Future[Page]) -> None:
         """Set the next place from the newest page; later calls do nothing."""
-        if future is not self._newest or future.exception():
+        if future is not self._newest:
+            return
+        if future.exception():
+            self._budget.hold(0, -self._expected)
+            self._expected = 0
             return
         page = future.result()
         is_last = self._is_last is not None and self._is_last(page)

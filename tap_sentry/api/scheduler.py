@@ -67,10 +67,9 @@ class RequestScheduler:
         #: Bounds the pages that are held before they are read.
         self.budget = BufferBudget(concurrency)
         self.logger = logger
-        #: How many requests were sent for each stream.
+        #: How many requests were sent for each stream. One that is sent again because
+        #: the server has closed the connection counts once.
         self.sent: Counter[str] = Counter()
-        #: How many of them were sent again, because the server closed a connection.
-        self.reopened = 0
         self._send = send
         self._waiting = waiting
         #: Called by the main thread before it waits and whenever a response arrives.
@@ -257,7 +256,7 @@ class RequestScheduler:
         if error.was_closed and pending.reopenings < REOPENINGS:
             pending.reopenings += 1
             with self._lock:
-                self.reopened += 1
+                self.sent[pending.owner] -= 1
             return 0.0
         response = error.response
         if response is not None and received is not None:

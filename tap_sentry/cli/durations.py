@@ -67,11 +67,18 @@ class Durations:
                 windows[bucket, window] += number / limit
             if at_a_time:
                 limited[path] = number * alone / min(at_a_time, self.abreast)
+        chain = sum(
+            number * self.alone.get(path, usual)
+            for path, number in forecast.chained.items()
+        )
+        # The other requests slow it down, as far as the server answers them in turn.
+        in_turn = 1 - self.abreast / self._scheduler.concurrency
+        chain += in_turn * (busy - chain / self.abreast) if chain else 0
         # The requests of the first window are not held back.
         held = [(number - 1) * window for (_, window), number in windows.items()]
         work = forecast.requests.total() * EACH_REQUEST
         work += (forecast.records or 0) * EACH_RECORD
-        return max(busy, work, *limited.values(), *held)
+        return max(busy, chain, work, *limited.values(), *held)
 
     def _limits(self, path: str) -> tuple[int | None, int | None]:
         """Return the limits of an endpoint: requests in its window, and at a time.

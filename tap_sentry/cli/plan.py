@@ -10,6 +10,7 @@ import contextlib
 import json
 import time
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from singer_sdk.exceptions import SingerSDKError
@@ -18,6 +19,7 @@ from tap_sentry.api import errors
 from tap_sentry.cli.durations import START, Durations
 from tap_sentry.cli.plan_table import Line, table
 from tap_sentry.streams.counts import EventCounts
+from tap_sentry.streams.cuts import SECOND
 from tap_sentry.streams.events_of_projects import EventsOfProjects
 from tap_sentry.streams.forecasts import (
     Forecast,
@@ -28,11 +30,14 @@ from tap_sentry.streams.forecasts import (
 from tap_sentry.streams.issue_children import IssueChild, IssueList
 from tap_sentry.streams.issues import ProjectIssues
 from tap_sentry.streams.parents import ParentStream
+from tap_sentry.sync.state import Scan
+from tap_sentry.windows import Window, floor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
 
     from tap_sentry.api.paged_list import Page, PagedList
+    from tap_sentry.records.bodies import Row
     from tap_sentry.streams.base import Context, SentryStream
     from tap_sentry.tap import TapSentry
 
@@ -64,13 +69,11 @@ class Plan:
         self._prepare()
         found = [self._line(stream) for stream in self._contexts]
         found = self._with_issues(found)
-        self._add_reopenings(found)
         total = Line("total")
         for line in found:
             line.seconds = self._durations.seconds(line.forecast)
-            total.forecast.requests += line.forecast.requests
-        known = (line.forecast.records for line in found)
-        total.forecast.records = sum(number or 0 for number in known)
+            records = line.forecast.records or 0
+            total.forecast.add(replace(line.forecast, records=records, ways=Counter()))
         total.seconds = START + self._durations.seconds(total.forecast)
         return [*found, total]
 
@@ -192,18 +195,6 @@ class Plan:
                 return found
         return found if at is None else [*found[:at], line, *found[at:]]
 
-    def _add_reopenings(self, found: list[Line]) -> None:
-        """Add the requests that are sent again because connections are closed."""
-        scheduler = self._run.client.scheduler
-        sent = scheduler.sent.total()
-        parents = {s.name for s in self._contexts if isinstance(s, ParentStream)}
-        factor = sent / max(sent - scheduler.reopened, 1)
-        for line in found:
-            if line.name not in parents:
-                requests = line.forecast.requests
-                for path, number in requests.items():
-                    requests[path] = round(number * factor)
-
     def _largest(self, stream: SentryStream, contexts: list[Context]) -> Context:
         """Return the context of which the first page says most."""
         if not isinstance(stream, EventsOfProjects):
@@ -234,7 +225,7 @@ class Plan:
             SentryError: If it cannot be read.
         """
         if isinstance(stream, IssueList):
-            return Sample(0, has_more=False)
+            return Sample()
         if isinstance(stream, IssueChild):
             # Its pages are like those of projects.
             above = events_of(stream)
@@ -242,20 +233,37 @@ class Plan:
         if stream.name in self._samples:
             return self._samples[stream.name]
         scheduler, started = self._run.client.scheduler, time.monotonic()
-        before = scheduler.sent[stream.name] - scheduler.reopened
+        before = scheduler.sent[stream.name]
         try:
             found = self._first_page(stream, context)
         finally:
-            sent = scheduler.sent[stream.name] - scheduler.reopened - before
-            self._tries[stream.name] = max(sent - 1, 0)
+            self._tries[stream.name] = max(scheduler.sent[stream.name] - before - 1, 0)
         if found is None:
-            return Sample(0, has_more=False)
-        path = stream.reader.current_path
-        self._durations.alone[path] = (time.monotonic() - started) / max(sent, 1)
+            return Sample()
         has_more = found.following is not None
-        sample = Sample(len(found.rows), has_more=has_more, context=context)
+        if has_more and isinstance(stream, EventsOfProjects):
+            self._try_slice(stream, context, found.rows)
+        sent = scheduler.sent[stream.name] - before
+        alone = (time.monotonic() - started) / max(sent, 1)
+        self._durations.alone[stream.reader.current_path] = alone
+        if isinstance(stream, EventsOfProjects):
+            # The pages of issues hold events too.
+            self._durations.alone[stream.below.reader.current_path] = alone
+        sample = Sample(len(found.rows), has_more, context, found.size)
         self._samples[stream.name] = sample
         return sample
+
+    def _try_slice(
+        self, stream: EventsOfProjects, context: Context, rows: list[Row]
+    ) -> None:
+        """Request a slice of what follows these rows: the server may ignore dates."""
+        oldest = stream.scan_lists.date_of(rows[-1]) if rows else None
+        if oldest is None or not stream.scan_lists.is_sliced:
+            return
+        for scan in stream.scans(context)[:1]:
+            window = Window(scan.window.start, floor(oldest, SECOND))
+            with contextlib.suppress(*errors.SKIPPABLE_ERRORS):
+                stream.scan_lists.prefetch(context, Scan(window)).make().first()
 
     def _first_page(self, stream: SentryStream, context: Context) -> Page | None:
         """Request the first page of a stream in a context; None if it reads nothing."""

@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from tap_sentry.api.budget import FAR, MAX_BYTES
 from tap_sentry.api.paged_list import MAX_HELD, Page, PagedList, PageSizes
 from tap_sentry.api.prefetch import Prefetch
 from tap_sentry.streams.counts import EventCounts
@@ -41,9 +42,11 @@ PER_ISSUE = 0.6
 class Sample:
     """The first page of a list in one context."""
 
-    rows: int
-    has_more: bool
+    rows: int = 0
+    has_more: bool = False
     context: Context | None = None
+    #: Its bytes.
+    size: int = 0
 
 
 @dataclass
@@ -56,10 +59,13 @@ class Forecast:
     records: int | None = 0
     #: How many projects are read by project, and by issue.
     ways: Counter[str] = field(default_factory=Counter)
+    #: Those of the requests that are sent one after the other.
+    chained: Counter[str] = field(default_factory=Counter)
 
     def add(self, other: Forecast) -> None:
         """Add the forecast for another context."""
         self.requests += other.requests
+        self.chained += other.chained
         self.ways += other.ways
         is_known = self.records is not None and other.records is not None
         self.records = (self.records or 0) + (other.records or 0) if is_known else None
@@ -171,6 +177,9 @@ class Forecaster:
                 spent = Counter({stream.reader.current_path: 1 + sample.has_more})
             else:
                 spent = by_project(stream, pages)
+                if not stream.scan_lists.is_sliced:
+                    path = stream.reader.current_path
+                    found.chained[path] += max(0, pages - ahead(stream, sample))
             way = "issue" if is_by_issue else "project"
             way += " without a count" if number is None else ""
             records = None if stream.is_entries else number
@@ -275,6 +284,12 @@ def events_of(stream: IssueChild) -> EventsOfProjects:
 def size_of(stream: WindowedStream, sample: Sample) -> int:
     """Return how many rows a page has."""
     return sample.rows if sample.has_more and sample.rows else stream.page_sizes[0]
+
+
+def ahead(stream: WindowedStream, sample: Sample) -> int:
+    """Return how many pages of a list have arrived when it is read."""
+    room = FAR * MAX_BYTES / stream.run.settings.concurrency
+    return min(MAX_HELD, int(room / max(sample.size, 1)))
 
 
 def hits_key(lists: IssueLists, context: Context, scan: Scan) -> tuple[Hashable, ...]:

@@ -157,6 +157,16 @@ def test_a_fault_that_passes_leaves_no_trace(sentry, name, where, caplog):
     assert not told(caplog, logging.ERROR)
 
 
+def test_a_request_on_a_closed_connection_counts_once(sentry, caplog):
+    """The summary counts what the server has received, not what it hung up on."""
+    caplog.set_level(logging.INFO)
+    sentry.fault("silent_close", times=30)
+    sync(sentry, "project_events", "issue_events")
+
+    made = len(sentry.requests)
+    assert logged(caplog, "total: ")[0].split(" requests")[0].endswith(f" {made}")
+
+
 @pytest.mark.parametrize("name", ["500", "truncated JSON", "reset in the body"])
 def test_every_list_of_every_stream_gets_over_a_fault(sentry, name):
     """Every list is read although its first two requests fail.

@@ -18,10 +18,11 @@ import pytest
 import requests
 
 from tap_sentry.api.budget import BufferBudget
+from tap_sentry.api.errors import TransientError
 from tap_sentry.api.paged_list import Page, PagedList, PageSizes
 from tap_sentry.api.pending import PendingRequest
 from tap_sentry.api.prefetch import Prefetch, Prefetcher
-from tap_sentry.api.scheduler import RequestScheduler
+from tap_sentry.api.scheduler import ATTEMPTS, RequestScheduler
 from tap_sentry.tap import TapSentry
 from tests.conftest import NOW, Output, catalog_of, run
 from tests.sentry import STREAMS, TOKEN, Limit, SentrySimulator
@@ -238,6 +239,32 @@ def test_lists_that_break_off_give_their_place_back(
         read(sentry, 2)
 
     assert [(budget.pages, budget.size) for budget in budgets] == [(0, 0)]
+
+
+def test_a_list_that_failed_holds_no_bytes() -> None:
+    """Lists that a server lacks are often read last; others have room until then."""
+
+    def send(request: requests.PreparedRequest) -> requests.Response:
+        raise requests.ConnectionError(request=request)
+
+    fetcher = RequestScheduler(
+        1,
+        logging.getLogger(__name__),
+        send=send,
+        waiting=contextlib.nullcontext,
+    )
+    pending = Pages().ask("a", None, 1)
+    pending.attempts = ATTEMPTS
+    paged_list = PagedList(fetcher, lambda *_: pending, page_sizes=PageSizes((1,)))
+    paged_list.start()
+    with pytest.raises(TransientError):
+        fetcher.result(pending.future)
+
+    assert (fetcher.budget.pages, fetcher.budget.size) == (1, 0)
+    with pytest.raises(TransientError):
+        next(iter(paged_list))
+    assert (fetcher.budget.pages, fetcher.budget.size) == (0, 0)
+    fetcher.close()
 
 
 class Pages:

@@ -215,6 +215,8 @@ def test_it_takes_few_requests(sentry, plan):
     # What a team counts are the events of its projects.
     teams = sum(len(row.teams) for row in sentry.organizations)
     assert counts.pop("teams/{org}/{team}/projects/") == teams + 1
+    # A page and a slice.
+    assert counts.pop("projects/{org}/{project}/events/") == 2
     assert set(counts.values()) == {1}
 
 
@@ -324,6 +326,24 @@ def test_limits_decide_the_way(plan):
     # One page a second, after those of the first minute.
     assert by_project["seconds"] == pytest.approx(by_project["requests"] - 60, rel=0.1)
     assert line["seconds"] < by_project["seconds"] / 2
+
+
+@pytest.mark.parametrize("flavour", ["self-hosted-24", "self-hosted-9"])
+def test_pages_that_come_one_after_the_other_take_longer(plan, flavour):
+    """A long list that the server does not cut by dates takes a page at a time."""
+    world = uneven(projects=1, issues=9, events=6_000, now=NOW, full_kilobytes=1)
+    found = {}
+    for kind in ("saas", flavour):
+        simulator = SentrySimulator(
+            world, clock=lambda: NOW, flavour=kind, latency=0.05
+        )
+        with simulator.served():
+            found[kind] = plan(simulator, EVENTS)[EVENTS]
+
+    assert found[flavour]["requests"] == pytest.approx(60, rel=0.1)
+    # The first four pages may have been prefetched.
+    assert found[flavour]["seconds"] >= 56 * 0.05
+    assert found["saas"]["seconds"] < found[flavour]["seconds"] / 3
 
 
 def test_comments_come_with_activities(two, plan):
