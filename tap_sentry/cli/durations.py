@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections import defaultdict
 from typing import TYPE_CHECKING
@@ -49,7 +50,8 @@ class Durations:
         """
         # Limits say nothing about what the server can do.
         if number >= 2 * self.abreast and not self._has_limits:
-            self.abreast = min(max(alone * number / seconds, 1.0), self.abreast)
+            rounds = math.ceil(number / self.abreast)
+            self.abreast *= min(max(alone * rounds / seconds, 1 / self.abreast), 1.0)
 
     def seconds(self, forecast: Forecast) -> float:
         """Return how long requests take at the limits that the server states."""
@@ -78,7 +80,8 @@ class Durations:
         held = [(number - 1) * window for (_, window), number in windows.items()]
         work = forecast.requests.total() * EACH_REQUEST
         work += (forecast.records or 0) * EACH_RECORD
-        return max(busy, chain, work, *limited.values(), *held)
+        # Requests wait for the processor now and then.
+        return max(busy + work / 3, chain, work, *limited.values(), *held)
 
     def _limits(self, path: str) -> tuple[int | None, int | None]:
         """Return the limits of an endpoint: requests in its window, and at a time.
