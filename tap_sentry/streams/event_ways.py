@@ -8,21 +8,17 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from tap_sentry.api import errors
 from tap_sentry.api.paged_list import MAX_HELD
 from tap_sentry.api.prefetch import interleaved
-from tap_sentry.sync.results import ENOUGH
-from tap_sentry.windows import DAY, HOUR, Window, ceil, floor
+from tap_sentry.streams.stored_events import length_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from datetime import datetime, timedelta
+    from collections.abc import Iterator
 
     from tap_sentry.api.prefetch import Prefetch
-    from tap_sentry.records.bodies import Row
     from tap_sentry.run import Run
     from tap_sentry.streams.base import Context
     from tap_sentry.streams.issue_lists import Listed
@@ -40,10 +36,6 @@ MINUTE = 60
 A_SECOND, AT_A_TIME = 40, 25
 #: How many times as fast the lists of issues have to be.
 GAIN = 2
-#: The longest window whose events are counted by hour; old servers keep no more hours.
-BY_HOUR = 7 * DAY
-#: The longest time back from the end of a window for which events are compared.
-MOST_COUNTED = 89 * DAY
 
 
 class EventSource(Protocol):
@@ -198,52 +190,3 @@ class EventWays:
             yield None
         plans = source.issue_prefetches(context, scan)
         yield from interleaved(plans, source.run.client.scheduler.budget)
-
-
-@dataclass
-class Tally:
-    """The events of a scan that were read, to compare them with Sentry's own count."""
-
-    #: The whole hours or days that do not change any more.
-    closed: Window
-    read: int = 0
-
-    @classmethod
-    def of(
-        cls, window: Window, length: timedelta, lookback: timedelta, read: int = 0
-    ) -> Tally:
-        """Return the tally of a window of which some events were read before.
-
-        Args:
-            window: The window.
-            length: The length of the intervals that its events are counted in.
-            lookback: How late events may be.
-            read: How many events were read before.
-        """
-        start = max(window.start, window.end - MOST_COUNTED)
-        return cls(
-            Window(ceil(start, length), floor(window.end - lookback, length)), read
-        )
-
-    def add(self, rows: list[Row], date_of: Callable[[Row], datetime | None]) -> None:
-        """Count the events of a page that are dated in the closed time."""
-        ends = [date_of(row) for row in (rows[0], rows[-1])] if rows else []
-        if all(date and date in self.closed for date in ends):
-            # Rows are ordered by date.
-            self.read += len(rows)
-            return
-        dates = (date_of(row) for row in rows)
-        self.read += sum(date is not None and date in self.closed for date in dates)
-
-    def counted(self, counts: Counts) -> int:
-        """Return how many events Sentry counts."""
-        return sum(count for start, count in counts if start in self.closed)
-
-    def is_short(self, counts: Counts) -> bool:
-        """Return whether noticeably fewer events were read than Sentry counts."""
-        return self.read < ENOUGH * self.counted(counts)
-
-
-def length_of(window: Window) -> timedelta:
-    """Return the length of the intervals that the events of a window are counted in."""
-    return HOUR if window.end - window.start <= BY_HOUR else DAY

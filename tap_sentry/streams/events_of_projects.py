@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import itertools
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
-from tap_sentry.api import errors
-from tap_sentry.streams.event_ways import EventWays, Tally, length_of
+from tap_sentry.streams.event_audit import Audit, Tally
+from tap_sentry.streams.event_ways import EventWays
 from tap_sentry.streams.issue_children import IssueChild
 from tap_sentry.streams.issue_lists import Listed
 from tap_sentry.streams.issues import ProjectIssues
-from tap_sentry.streams.stored_events import StoredEvents
+from tap_sentry.streams.stored_events import StoredEvents, length_of
 from tap_sentry.streams.windowed import WindowedStream
 from tap_sentry.sync.state import Scan
 from tap_sentry.windows import DAY, Window
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator, Iterable, Iterator
     from datetime import datetime
 
     from singer_sdk import Tap
@@ -33,9 +32,6 @@ if TYPE_CHECKING:
 
     Pages = Iterator[tuple[Page, datetime, bool]]
 
-#: After this many projects that were read again for nothing, none is read again: what
-#: the server counts is not what it stores.
-FRUITLESS = 3
 #: An issue that an event names and no list shows.
 UNLISTED = Listed(None, None, None, is_error=True)
 #: Some servers cut the list of a project to these days and do not say so.
@@ -49,11 +45,10 @@ class EventsOfProjects(WindowedStream):
     issue_stream: ClassVar[str]
 
     def __init__(self, tap: Tap, run: Run) -> None:
-        """Count nothing yet."""
+        """Choose and compare nothing yet."""
         super().__init__(tap, run)
         self.ways = EventWays(self)
-        #: How many projects in a row were read again and gave no more events.
-        self._fruitless = 0
+        self.audit = Audit(self)
 
     @functools.cached_property
     def issues(self) -> ProjectIssues:
@@ -147,40 +142,18 @@ class EventsOfProjects(WindowedStream):
         by_issue: bool,
         may_help: bool = True,
     ) -> Iterator[Row]:
-        """Compare the events with Sentry's count; if they are short, read them again.
-
-        They are read in the other way, if that may help and has not failed to before.
-        """
+        """Compare the events with Sentry's count; if short, read them again."""
         if not tally.closed:
             return
         counts = self.ways.counts(context, scan, waits=True) or []
-        counted = tally.counted(counts)
-        if not counted:
-            return
-        part = self.run.directory.describe(context)
-        may_help = may_help and self._fruitless < FRUITLESS
-        if (
-            tally.is_short(counts)
-            and self.run.settings.events_by == "auto"
-            and may_help
-        ):
-            self.logger.info(
-                "%s: %s of the %s events that Sentry counts in %s were read by %s: "
-                "reading it by %s too",
-                self.name,
-                f"{tally.read:,}",
-                f"{counted:,}",
-                part,
-                *(("issue", "project") if by_issue else ("project", "issue")),
-            )
-            other = Tally(tally.closed)
-            # What was read is complete as far as this way goes, whatever fails here.
-            with contextlib.suppress(*errors.SKIPPABLE_ERRORS):
-                yield from self._again(context, scan, other, by_issue=not by_issue)
-            helped = other.read > tally.read
-            self._fruitless = 0 if helped else self._fruitless + 1
-            tally.read = max(tally.read, other.read)
-        self.run.results.add_counted(self.name, part, tally.read, counted)
+        ways = ("issue", "project") if by_issue else ("project", "issue")
+
+        def again(other: Tally) -> Iterator[Row]:
+            return self._again(context, scan, other, by_issue=not by_issue)
+
+        yield from self.audit.check(
+            context, tally, counts, ways, again if may_help else None
+        )
 
     def _again(
         self, context: Context, scan: Scan, tally: Tally, *, by_issue: bool
@@ -219,16 +192,14 @@ class EventsOfProjects(WindowedStream):
             is_error = issues[issue].is_error
             one = {**context, "issue_id": str(issue)}
             with self.run.parts.reading(self, one) as outcome:
-                for rows, reached in below.read(one, scan.of_issue(issue)):
-                    if is_error:
-                        for row in rows:
-                            yield from self.records_of(row, one)
-                        tally.add(rows, self.scan_lists.date_of)
-                    if shares:
-                        below.write(one, rows)
-                    if reached is not None:
-                        at = replace(reached, rows=tally.read)
+                for records, at in self._issue(
+                    one, scan, tally, is_error=is_error, shares=shares
+                ):
+                    yield from records
+                    if at:
                         self._progress(context, at, saves=saves, shares=shares)
+            if below.held:
+                below.flush(one)
             # The state stays at the first issue that has to be tried again.
             is_complete = is_complete and outcome.is_final
             saves = saves and is_complete
@@ -237,6 +208,31 @@ class EventsOfProjects(WindowedStream):
         if saves and shares:
             self.run.bookmarks.finish(below.name, below.key(context), scan)
         return is_complete
+
+    def _issue(
+        self, one: Context, scan: Scan, tally: Tally, *, is_error: bool, shares: bool
+    ) -> Iterator[tuple[Iterable[Row], Scan | None]]:
+        """Yield the records of an issue, and how far both streams are written.
+
+        The other stream gets as many rows at a time as the first page has: the pages of
+        slices, which depend on `concurrency`, may have fewer.
+        """
+        below, number = self.below, 0
+        at: Scan | None = None
+        for rows, reached in below.read(one, scan.of_issue(int(one["issue_id"]))):
+            number = number or len(rows)
+            for row in rows:
+                if is_error:
+                    yield self.records_of(row, one), None
+                if shares and below.add(one, row, number):
+                    yield (), at
+                    at = None
+            if is_error:
+                tally.add(rows, self.scan_lists.date_of)
+            at = replace(reached, rows=tally.read) if reached else at
+            if not below.held:
+                yield (), at
+                at = None
 
     def _progress(
         self, context: Context, reached: Scan, *, saves: bool, shares: bool

@@ -12,13 +12,13 @@ from tap_sentry.api.budget import FAR, MAX_BYTES
 from tap_sentry.api.paged_list import MAX_HELD, Page, PagedList, PageSizes
 from tap_sentry.api.prefetch import Prefetch
 from tap_sentry.streams.counts import EventCounts
-from tap_sentry.streams.event_ways import length_of
 from tap_sentry.streams.events_of_projects import EventsOfProjects
 from tap_sentry.streams.intervals import IntervalStream
 from tap_sentry.streams.issue_children import IssueChild, IssueList
 from tap_sentry.streams.issues import ProjectIssues
 from tap_sentry.streams.slices import PAGES
 from tap_sentry.streams.stored_events import PATH as COUNTS
+from tap_sentry.streams.stored_events import length_of
 from tap_sentry.streams.windowed import WindowedStream
 from tap_sentry.windows import Window, split
 

@@ -35,6 +35,12 @@ class IssueChild(WindowedStream):
     #: Records to write that another stream has read.
     _given: list[Row] | None = None
 
+    def __init__(self, tap: Tap, run: Run) -> None:
+        """Hold no rows of another stream."""
+        super().__init__(tap, run)
+        #: Rows that another stream has read and this one has not written yet.
+        self.held: list[Row] = []
+
     @functools.cached_property
     def saves_state(self) -> bool:
         """Whether this run moves bookmarks; a run for single issues does not."""
@@ -66,18 +72,30 @@ class IssueChild(WindowedStream):
         else:
             yield from self._given
 
-    def write(self, context: Context, rows: list[Row]) -> None:
-        """Write the records of rows that another stream has read.
+    def add(self, context: Context, row: Row, number: int) -> bool:
+        """Write a row that another stream has read, together with others.
 
         Args:
             context: The context of the issue.
-            rows: The rows of its list.
+            row: A row of its list.
+            number: How many rows are written together.
+
+        Returns:
+            Whether all rows are written.
         """
+        self.held.append(row)
+        if len(self.held) >= number:
+            self.flush(context)
+        return not self.held
+
+    def flush(self, context: Context) -> None:
+        """Write the rows of an issue that are held."""
         counter = self.metrics[0]
         contexts = counter.contexts
         self._given = [
-            record for row in rows for record in self.records_of(row, context)
+            record for row in self.held for record in self.records_of(row, context)
         ]
+        self.held = []
         above = {name: context[name] for name in ("organization_id", "project_id")}
         try:
             self.sync(above)

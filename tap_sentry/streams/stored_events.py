@@ -29,6 +29,10 @@ KEPT = 90 * DAY
 PATH = "/projects/{organization}/{project}/stats/"
 
 
+#: The longest window whose events are counted by hour; old servers keep no more hours.
+BY_HOUR = 7 * DAY
+
+
 class StoredEvents:
     """The number of error events of projects, by the hour or day of the event.
 
@@ -130,3 +134,8 @@ def counts_of(rows: list[dict[str, object]]) -> Counts:
 def key_of(context: Context, window: Window, length: timedelta) -> tuple[Hashable, ...]:
     """Return what identifies the counts of a window."""
     return context["project_id"], window.start, window.end, length
+
+
+def length_of(window: Window) -> timedelta:
+    """Return the length of the intervals that the events of a window are counted in."""
+    return HOUR if window.end - window.start <= BY_HOUR else DAY

@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,7 @@ from tap_sentry.api.prefetch import Prefetch, Prefetcher
 from tap_sentry.api.scheduler import ATTEMPTS, RequestScheduler
 from tap_sentry.tap import TapSentry
 from tests.conftest import NOW, Output, catalog_of, run
-from tests.sentry import STREAMS, TOKEN, Limit, SentrySimulator
+from tests.sentry import SAAS_LIMITS, STREAMS, TOKEN, Limit, SentrySimulator
 from tests.sentry.data import Builder, generated
 
 if TYPE_CHECKING:
@@ -82,6 +83,19 @@ def test_concurrency_changes_neither_output_nor_state(server: SentrySimulator) -
     assert lines(many) == lines(one)
     assert json.dumps(many.state) == json.dumps(one.state)
     assert (many.code, one.code) == (0, 0)
+
+
+def test_concurrency_changes_nothing_where_streams_share_what_they_read() -> None:
+    """Events of issues are cut into slices, and written to two streams alternately."""
+    limits = {name: replace(limit, limit=10**6) for name, limit in SAAS_LIMITS.items()}
+    simulator = SentrySimulator(clock=lambda: NOW, page_size=2, rate_limits=limits)
+    simulator.order = None
+    with simulator.served():
+        one, many = read(simulator, 1), read(simulator, 16)
+
+    assert lines(many) == lines(one)
+    written = [m["stream"] for m in one.messages if m["type"] == "RECORD"]
+    assert [*pairwise(written)].count(("project_events", "issue_events")) > 20
 
 
 def test_nothing_is_asked_twice_in_a_run(sentry: SentrySimulator) -> None:
