@@ -173,7 +173,7 @@ def _small(monkeypatch):
 
 
 @settings(
-    max_examples=300 if IS_SOAK else 25,
+    max_examples=300 if IS_SOAK else 8,
     deadline=None,
     # A failure is told at once; to make it smaller would take minutes.
     phases=[Phase.reuse, Phase.generate],
