@@ -222,8 +222,9 @@ class PagedList:
         if future is not self._newest:
             return
         if future.exception():
-            self._budget.hold(0, -self._expected)
-            self._expected = 0
+            if not self._is_dropped:
+                self._budget.hold(0, -self._expected)
+                self._expected = 0
             return
         page = future.result()
         is_last = self._is_last is not None and self._is_last(page)

@@ -20,6 +20,8 @@ PREFIX = "X-Sentry-Rate-Limit-"
 
 #: Sentry's windows last a minute at most. A reset further away is due to a wrong clock.
 LONGEST_WINDOW = 60.0
+#: Seconds from a response to the reset of a window of a second, at most.
+LONGEST_SECOND = 2.0
 #: The longest `Retry-After`, in seconds, that is honored; proxies send longer ones.
 LONGEST_RETRY_AFTER = 900.0
 
@@ -40,17 +42,28 @@ class Limits:
     #: The server's clock minus ours, in seconds; None without a `Date` header.
     clock: float | None
     retry_after: float | None
+    #: The server's clock when it answered, as `reset`.
+    date: float | None = None
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether the window is surely longer than a second."""
+        if self.reset is None or self.date is None:
+            return False
+        return self.reset - self.date > LONGEST_SECOND
 
 
 def read(headers: Mapping[str, str], now: float) -> Limits:
     """Read the limits from the headers of a response that arrived at `now`."""
+    date = _date(headers.get("Date"))
     return Limits(
         limit=_integer(headers.get(f"{PREFIX}Limit")),
         remaining=_integer(headers.get(f"{PREFIX}Remaining")),
         reset=_number(headers.get(f"{PREFIX}Reset")),
         concurrent=_integer(headers.get(f"{PREFIX}ConcurrentLimit")),
-        clock=_clock(headers.get("Date"), now),
+        clock=None if date is None else date - now,
         retry_after=_retry_after(headers.get("Retry-After"), now),
+        date=date,
     )
 
 
@@ -67,16 +80,11 @@ def _number(text: str | None) -> float | None:
     return found if math.isfinite(found) else None
 
 
-def _clock(date: str | None, now: float) -> float | None:
-    instant = _instant(date) if date else None
-    return None if instant is None else instant - now
-
-
 @functools.lru_cache(maxsize=1)
-def _instant(date: str) -> float | None:
+def _date(text: str | None) -> float | None:
     """Parse a date; consecutive responses nearly always have the same one."""
     try:
-        return parsedate_to_datetime(date).timestamp()
+        return parsedate_to_datetime(text).timestamp() if text else None
     except (ValueError, OverflowError):
         return None
 
@@ -84,8 +92,8 @@ def _instant(date: str) -> float | None:
 def _retry_after(text: str | None, now: float) -> float | None:
     """Return the seconds to wait, from a number of seconds or a date."""
     seconds = _number(text)
-    if seconds is None and (clock := _clock(text, now)) is not None:
-        seconds = clock
+    if seconds is None and (date := _date(text)) is not None:
+        seconds = date - now
     return None if seconds is None else min(max(seconds, 0.0), LONGEST_RETRY_AFTER)
 
 
@@ -118,6 +126,8 @@ class RateLimiter:
     limit: int | None = None
     reset: float = 0.0
     concurrent: int | None = 1
+    #: Whether its windows are longer than a second.
+    is_slow: bool = False
     #: After a 429 no request is sent before this instant.
     closed_until: float = 0.0
     #: The server's clock minus ours. A `Date` header is up to a second old, so the
@@ -210,6 +220,7 @@ class RateLimiter:
             self.limit = self.left = None
             return
         self.limit = limits.limit
+        self.is_slow = self.is_slow or limits.is_slow
         self.adopt(limits)
 
     def close(self, limits: Limits, now: float) -> float:
@@ -245,11 +256,12 @@ def sharing(
     """Yield those of the other limiters whose requests may count here too.
 
     Sentry has one limit for all endpoints that have none of their own, and does not say
-    which they are: their numbers are the same.
+    which they are: their numbers are the same, and so is the length of their windows.
     """
     if limiter.limit is None:
         return
-    numbers = (limiter.limit, limiter.concurrent)
+    numbers = (limiter.limit, limiter.concurrent, limiter.is_slow)
     for other in limiters:
-        if other is not limiter and (other.limit, other.concurrent) == numbers:
+        theirs = (other.limit, other.concurrent, other.is_slow)
+        if other is not limiter and theirs == numbers:
             yield other

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from tap_sentry.streams.event_ways import A_SECOND, AT_A_TIME
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Mapping
 
     from tap_sentry.api.scheduler import RequestScheduler
     from tap_sentry.streams.forecasts import Forecast
 
-#: Seconds of the limits of endpoints that are not those of a second.
+#: The lengths of the windows of limits, in seconds, other than one second.
 #: https://docs.sentry.io/api/ratelimits/
 WINDOWS = {
     "/projects/{organization}/{project}/events/": 60,
@@ -32,11 +32,15 @@ USUAL = 0.1
 class Durations:
     """Foretells durations from requests that were measured."""
 
-    def __init__(self, scheduler: RequestScheduler) -> None:
-        """Measure nothing yet."""
+    def __init__(self, scheduler: RequestScheduler, alone: Mapping[str, float]) -> None:
+        """Assume that the server answers as many requests at a time as are sent.
+
+        Args:
+            scheduler: Sends the requests.
+            alone: Seconds of a request that is sent alone, by endpoint.
+        """
         self._scheduler = scheduler
-        #: Seconds of a request that is sent alone, by endpoint.
-        self.alone: dict[str, float] = {}
+        self.alone = alone
         #: How many requests the server answers in the time of one.
         self.abreast = float(scheduler.concurrency)
 

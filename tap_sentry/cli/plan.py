@@ -18,26 +18,17 @@ from singer_sdk.exceptions import SingerSDKError
 from tap_sentry.api import errors
 from tap_sentry.cli.durations import START, Durations
 from tap_sentry.cli.plan_table import Line, table
-from tap_sentry.streams.counts import EventCounts
-from tap_sentry.streams.cuts import SECOND
 from tap_sentry.streams.events_of_projects import EventsOfProjects
-from tap_sentry.streams.forecasts import (
-    Forecast,
-    Forecaster,
-    Sample,
-    events_of,
-)
-from tap_sentry.streams.issue_children import IssueChild, IssueList
+from tap_sentry.streams.forecasts import Forecast, Forecaster
+from tap_sentry.streams.issue_children import IssueChild
 from tap_sentry.streams.issues import ProjectIssues
 from tap_sentry.streams.parents import ParentStream
-from tap_sentry.sync.state import Scan
-from tap_sentry.windows import Window, floor
+from tap_sentry.streams.samples import Sampler
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterator
+    from collections.abc import Callable, Hashable
 
-    from tap_sentry.api.paged_list import Page, PagedList
-    from tap_sentry.records.bodies import Row
+    from tap_sentry.api.paged_list import PagedList
     from tap_sentry.streams.base import Context, SentryStream
     from tap_sentry.tap import TapSentry
 
@@ -53,12 +44,11 @@ class Plan:
         #: The contexts of each stream, and why those of a stream are not known.
         self._contexts: dict[SentryStream, list[Context]] = {}
         self._reasons: dict[SentryStream, str] = {}
-        self._samples: dict[str, Sample] = {}
         #: The requests for the lists of parents; a run sends the same.
         self._sent: Counter[str] = Counter()
-        self._durations = Durations(self._run.client.scheduler)
-        #: The requests that a stream takes to find out where its list is.
-        self._tries: Counter[str] = Counter()
+        client = self._run.client
+        self._sampler = Sampler(client, self._forecaster.all_events)
+        self._durations = Durations(client.scheduler, self._sampler.seconds)
 
     def lines(self) -> list[Line]:
         """Return the forecast of each stream that sends requests, and their sum."""
@@ -117,7 +107,7 @@ class Plan:
             if issues and issues.reader.is_unverified:
                 # The lists of issues of old servers have another path.
                 with contextlib.suppress(*errors.SKIPPABLE_ERRORS):
-                    self._sample(issues, contexts[0])
+                    self._sampler.sample(issues, contexts[:1])
         wanted = {
             prefetch.key: prefetch
             for stream, contexts in self._contexts.items()
@@ -166,16 +156,16 @@ class Plan:
             line.forecast = Forecast(requests, records)
             return line
         try:
-            sample = self._sample_of(stream, contexts)
+            sample = self._sampler.sample(stream, contexts)
             for context in contexts:
                 line.forecast.add(self._forecaster.forecast(stream, context, sample))
-            line.forecast.requests[stream.path] += self._tries[stream.name]
+            line.forecast.requests[stream.path] += self._sampler.tries[stream.name]
         except errors.SKIPPABLE_ERRORS as error:
             line.reason = reason_of(error)
             # A list that is denied or not found is requested in each context.
             is_missing = isinstance(error, errors.MissingEndpointError)
             number = 1 if is_missing else len(contexts)
-            number *= 1 + self._tries[stream.name]
+            number *= 1 + self._sampler.tries[stream.name]
             line.forecast = Forecast(Counter({stream.path: number}), None)
         return line
 
@@ -194,98 +184,6 @@ class Plan:
                 other.forecast.add(line.forecast)
                 return found
         return found if at is None else [*found[:at], line, *found[at:]]
-
-    def _largest(self, stream: SentryStream, contexts: list[Context]) -> Context:
-        """Return the context of which the first page says most."""
-        if not isinstance(stream, EventsOfProjects):
-            return contexts[0]
-
-        def size(context: Context) -> int:
-            scans = stream.scans(context)
-            found = (self._forecaster.events(stream, context, scan) for scan in scans)
-            return sum(number or 0 for number in found)
-
-        return max(contexts, key=size)
-
-    def _sample_of(self, stream: SentryStream, contexts: list[Context]) -> Sample:
-        """Request a first page of a stream, of another context if one is denied."""
-        first = self._largest(stream, contexts)
-        try:
-            return self._sample(stream, first)
-        except errors.ForbiddenError:
-            others = [context for context in contexts if context != first]
-            if not others:
-                raise
-            return self._sample(stream, others[0])
-
-    def _sample(self, stream: SentryStream, context: Context) -> Sample:
-        """Request the first page of a stream in a context.
-
-        Raises:
-            SentryError: If it cannot be read.
-        """
-        if isinstance(stream, IssueList):
-            return Sample()
-        if isinstance(stream, IssueChild):
-            # Its pages are like those of projects.
-            above = events_of(stream)
-            return self._sample(above, self._largest(above, self._contexts[stream]))
-        if stream.name in self._samples:
-            return self._samples[stream.name]
-        scheduler, started = self._run.client.scheduler, time.monotonic()
-        before = scheduler.sent[stream.name]
-        try:
-            found = self._first_page(stream, context)
-        finally:
-            self._tries[stream.name] = max(scheduler.sent[stream.name] - before - 1, 0)
-        if found is None:
-            return Sample()
-        has_more = found.following is not None
-        if has_more and isinstance(stream, EventsOfProjects):
-            self._try_slice(stream, context, found.rows)
-        sent = scheduler.sent[stream.name] - before
-        alone = (time.monotonic() - started) / max(sent, 1)
-        self._durations.alone[stream.reader.current_path] = alone
-        if isinstance(stream, EventsOfProjects):
-            # The pages of issues hold events too.
-            self._durations.alone[stream.below.reader.current_path] = alone
-        sample = Sample(len(found.rows), has_more, context, found.size)
-        self._samples[stream.name] = sample
-        return sample
-
-    def _try_slice(
-        self, stream: EventsOfProjects, context: Context, rows: list[Row]
-    ) -> None:
-        """Request a slice of what follows these rows: the server may ignore dates."""
-        oldest = stream.scan_lists.date_of(rows[-1]) if rows else None
-        if oldest is None or not stream.scan_lists.is_sliced:
-            return
-        for scan in stream.scans(context)[:1]:
-            window = Window(scan.window.start, floor(oldest, SECOND))
-            with contextlib.suppress(*errors.SKIPPABLE_ERRORS):
-                stream.scan_lists.prefetch(context, Scan(window)).make().first()
-
-    def _first_page(self, stream: SentryStream, context: Context) -> Page | None:
-        """Request the first page of a stream in a context; None if it reads nothing."""
-
-        def read() -> Iterator[Page]:
-            if isinstance(stream, EventCounts) and stream.is_v2:
-                # The counts of a team depend on its projects.
-                _ = list(stream.projects(context))
-            wanted = next(stream.prefetches(context), None)
-            if isinstance(stream, ProjectIssues):
-                scans = stream.scans(context)[:1]
-                wanted = (
-                    stream.lists.prefetch(context, scans[0].window) if scans else None
-                )
-            if wanted is not None:
-                yield wanted.make().first()
-
-        for page in stream.reader.with_fallback(context, read):
-            path = stream.reader.current_path
-            self._run.client.endpoints.add_answer(path, stream.needed_scopes)
-            return page
-        return None
 
 
 def is_used(stream: SentryStream) -> bool:

@@ -17,9 +17,12 @@ if TYPE_CHECKING:
     from tap_sentry.records.bodies import Row
     from tap_sentry.streams.base import Context, SentryStream
     from tap_sentry.streams.stored_events import Counts
+    from tap_sentry.sync.state import Scan
 
 #: The longest time back from the end of a window for which events are compared.
 MOST_COUNTED = 89 * DAY
+#: Some servers cut the list of a project to these days and do not say so.
+CUT = 7 * DAY
 #: After this many projects that were read again for nothing, none is read again: what
 #: the server counts is not what it stores.
 FRUITLESS = 3
@@ -32,10 +35,12 @@ class Tally:
     #: The whole hours or days that do not change any more.
     closed: Window
     read: int = 0
+    #: Whether it is not known how many were read before.
+    is_unknown: bool = False
 
     @classmethod
     def of(
-        cls, window: Window, length: timedelta, lookback: timedelta, read: int = 0
+        cls, window: Window, length: timedelta, lookback: timedelta, read: int | None
     ) -> Tally:
         """Return the tally of a window of which some events were read before.
 
@@ -43,18 +48,22 @@ class Tally:
             window: The window.
             length: The length of the intervals that its events are counted in.
             lookback: How late events may be.
-            read: How many events were read before.
+            read: How many events were read before; None if that is not known.
         """
         start = max(window.start, window.end - MOST_COUNTED)
-        return cls(
-            Window(ceil(start, length), floor(window.end - lookback, length)), read
-        )
+        closed = Window(ceil(start, length), floor(window.end - lookback, length))
+        return cls(closed, read or 0, is_unknown=read is None)
+
+    @property
+    def rows(self) -> int | None:
+        """How many events were read; None if that is not known."""
+        return None if self.is_unknown else self.read
 
     def add(self, rows: list[Row], date_of: Callable[[Row], datetime | None]) -> None:
         """Count the events of a page that are dated in the closed time."""
         ends = [date_of(row) for row in (rows[0], rows[-1])] if rows else []
         if all(date and date in self.closed for date in ends):
-            # Rows are ordered by date.
+            # Rows are ordered by date, as a rule.
             self.read += len(rows)
             return
         dates = (date_of(row) for row in rows)
@@ -77,6 +86,21 @@ class Audit:
         self._stream = stream
         #: How many projects in a row were read again and gave no more events.
         self._fruitless = 0
+        #: The organizations whose lists of projects are not cut.
+        self._uncut: set[str] = set()
+
+    def may_be_cut(self, context: Context, scan: Scan, oldest: datetime | None) -> bool:
+        """Return whether the server may have cut the list of a project to some days.
+
+        Args:
+            context: The context of the project.
+            scan: The scan of the list.
+            oldest: The date of the oldest event in it; None without one.
+        """
+        organization, cut = str(context["organization_id"]), scan.end - CUT
+        if oldest and oldest < cut:
+            self._uncut.add(organization)
+        return scan.window.start < cut and organization not in self._uncut
 
     def check(
         self,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tap_sentry.api.prefetch import Prefetch
     from tap_sentry.run import Run
     from tap_sentry.streams.base import Context
+    from tap_sentry.streams.event_audit import Audit
     from tap_sentry.streams.issue_lists import Listed
     from tap_sentry.streams.scan_lists import ScanLists
     from tap_sentry.streams.slices import Slices
@@ -48,6 +49,10 @@ class EventSource(Protocol):
     @property
     def scan_lists(self) -> ScanLists:
         """The lists of projects."""
+
+    @property
+    def audit(self) -> Audit:
+        """What compares the events with Sentry's count."""
 
     @property
     def stored(self) -> StoredEvents:
@@ -174,11 +179,20 @@ class EventWays:
             yield from self._of_issues(context, scan)
             return
         yield from plan
-        if source.slices(context, scan).has_more:
+        slices = source.slices(context, scan)
+        if slices.has_more or self._may_be_cut(context, scan):
             # For the audit, unless the slices were counted.
             window = scan.window
             length = source.stored.finest(context, window, length_of(window))
             yield from source.stored.prefetches(context, window, length)
+
+    def _may_be_cut(self, context: Context, scan: Scan) -> bool:
+        """Return whether a prefetched list of one page may be cut, so it is counted."""
+        source = self._source
+        wanted = source.scan_lists.prefetch(context, scan)
+        rows = source.run.client.prefetcher.peek(wanted.key)
+        oldest = source.scan_lists.date_of(rows[-1]) if rows else None
+        return rows is not None and source.audit.may_be_cut(context, scan, oldest)
 
     def _of_issues(self, context: Context, scan: Scan) -> Iterator[Prefetch | None]:
         """Yield the lists of the issues of a project, as soon as these are known."""

@@ -15,7 +15,7 @@ from tap_sentry.streams.issues import ProjectIssues
 from tap_sentry.streams.stored_events import StoredEvents, length_of
 from tap_sentry.streams.windowed import WindowedStream
 from tap_sentry.sync.state import Scan
-from tap_sentry.windows import DAY, Window
+from tap_sentry.windows import Window
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
 #: An issue that an event names and no list shows.
 UNLISTED = Listed(None, None, None, is_error=True)
-#: Some servers cut the list of a project to these days and do not say so.
-CUT = 7 * DAY
 
 
 class EventsOfProjects(WindowedStream):
@@ -118,8 +116,7 @@ class EventsOfProjects(WindowedStream):
             number += 1
             oldest = self.scan_lists.date_of(rows[-1]) if rows else oldest
         # A list of one page cannot lack rows, unless the server cuts it to some days.
-        cut = scan.end - CUT
-        may_be_cut = scan.window.start < cut and (oldest is None or oldest >= cut)
+        may_be_cut = self.audit.may_be_cut(context, scan, oldest)
         if (number > 1 or may_be_cut) and not scan.cursor:
             yield from self._check(
                 context, scan, tally, by_issue=False, may_help=may_be_cut
@@ -143,7 +140,7 @@ class EventsOfProjects(WindowedStream):
         may_help: bool = True,
     ) -> Iterator[Row]:
         """Compare the events with Sentry's count; if short, read them again."""
-        if not tally.closed:
+        if tally.is_unknown or not tally.closed:
             return
         counts = self.ways.counts(context, scan, waits=True) or []
         ways = ("issue", "project") if by_issue else ("project", "issue")
@@ -203,7 +200,7 @@ class EventsOfProjects(WindowedStream):
             # The state stays at the first issue that has to be tried again.
             is_complete = is_complete and outcome.is_final
             saves = saves and is_complete
-            after = Scan(scan.window, issue=issue + 1, rows=tally.read)
+            after = Scan(scan.window, issue=issue + 1, rows=tally.rows)
             self._progress(context, after, saves=saves, shares=shares)
         if saves and shares:
             self.run.bookmarks.finish(below.name, below.key(context), scan)
@@ -229,7 +226,7 @@ class EventsOfProjects(WindowedStream):
                     at = None
             if is_error:
                 tally.add(rows, self.scan_lists.date_of)
-            at = replace(reached, rows=tally.read) if reached else at
+            at = replace(reached, rows=tally.rows) if reached else at
             if not below.held:
                 yield (), at
                 at = None

@@ -16,6 +16,7 @@ from tap_sentry.streams.events_of_projects import EventsOfProjects
 from tap_sentry.streams.intervals import IntervalStream
 from tap_sentry.streams.issue_children import IssueChild, IssueList
 from tap_sentry.streams.issues import ProjectIssues
+from tap_sentry.streams.samples import Sample, events_of
 from tap_sentry.streams.slices import PAGES
 from tap_sentry.streams.stored_events import PATH as COUNTS
 from tap_sentry.streams.stored_events import length_of
@@ -36,17 +37,6 @@ if TYPE_CHECKING:
 #: Pages of the lists of issues for each issue, beside those that its events fill: most
 #: lists end with a page that is not full.
 PER_ISSUE = 0.6
-
-
-@dataclass(frozen=True)
-class Sample:
-    """The first page of a list in one context."""
-
-    rows: int = 0
-    has_more: bool = False
-    context: Context | None = None
-    #: Its bytes.
-    size: int = 0
 
 
 @dataclass
@@ -265,20 +255,15 @@ class Forecaster:
         )
         return sum(counts)
 
+    def all_events(self, stream: EventsOfProjects, context: Context) -> int:
+        """Return how many events Sentry counts in what is left of all scans."""
+        found = (self.events(stream, context, scan) for scan in stream.scans(context))
+        return sum(number or 0 for number in found)
+
     def issues(self, lists: IssueLists, context: Context, scan: Scan) -> int:
         """Return how many issues Sentry finds in the window of a scan."""
         rows = self.answers.get(hits_key(lists, context, scan), ())
         return sum(int(row["hits"]) for row in rows)
-
-
-def events_of(stream: IssueChild) -> EventsOfProjects:
-    """Return the stream of the events that the lists of issues have too."""
-    siblings = stream.parent.parent.child_streams if stream.parent.parent else ()
-    return next(
-        other
-        for other in siblings
-        if isinstance(other, EventsOfProjects) and other.below is stream
-    )
 
 
 def size_of(stream: WindowedStream, sample: Sample) -> int:

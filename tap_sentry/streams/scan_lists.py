@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import threading
 from dataclasses import replace
@@ -13,7 +14,9 @@ from tap_sentry.api.paged_list import MAX_HELD, Page, PagedList, PageSizes
 from tap_sentry.api.ties import Place
 from tap_sentry.records import bodies
 from tap_sentry.records.dates import instant_of, newest_of
-from tap_sentry.windows import DAY, Window
+from tap_sentry.streams.cuts import SECOND
+from tap_sentry.sync.state import Scan
+from tap_sentry.windows import DAY, Window, floor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Mapping
@@ -26,7 +29,6 @@ if TYPE_CHECKING:
     from tap_sentry.records.bodies import Row
     from tap_sentry.run import Run
     from tap_sentry.streams.base import Context
-    from tap_sentry.sync.state import Scan
 
 #: The shortest time for which a Sentry keeps its events.
 KEPT = 30 * DAY
@@ -120,6 +122,19 @@ class ScanLists:
             # Later rows outside of their slice are dated wrongly.
             self.is_known_to_cut = self.is_known_to_cut or self.is_cut
             return self.is_known_to_cut
+
+    def try_slice(self, context: Context, scan: Scan, end: datetime) -> None:
+        """Find out whether the server ignores dates: request a slice.
+
+        Args:
+            context: The context of a list.
+            scan: Its scan.
+            end: A date that is older than the first rows of the list.
+        """
+        if self.is_sliced:
+            part = Scan(Window(scan.window.start, floor(end, SECOND)))
+            with contextlib.suppress(*errors.SKIPPABLE_ERRORS):
+                self.prefetch(context, part).make().first()
 
     def may_slice(self, cutter: Cutter) -> bool:
         """Return whether to request slices ahead; it is tried with one list first."""

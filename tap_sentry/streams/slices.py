@@ -85,10 +85,12 @@ class Slices:
         #: None before it has arrived.
         self.has_more: bool | None = None
         self.first_rows: int | None = None
+        #: What leaves each list. One that is made twice, because its path or the
+        #: retention has changed, may still be requested in its older form.
+        self._leavers: dict[Hashable, object] = {}
         #: What each list was left with; None for a list that was read to its end.
         self._rests: dict[Hashable, Rest | None] = {}
-        #: The slices that were cut out of each rest. A list that is requested twice,
-        #: because its path or the retention has changed, may be left at two places.
+        #: The slices that were cut out of each rest.
         self._cut: dict[Hashable, list[Scan]] = {}
         #: The date that was read last.
         self._oldest: datetime | None = None
@@ -237,7 +239,12 @@ class Slices:
             self._rests[key_of(part)] = Rest(window, pages, rows, span)
             return True
 
-        return is_left
+        def is_left_by_latest(page: Page, is_end: bool) -> bool:  # noqa: FBT001 - see above
+            return self._leavers[key] is not is_left or is_left(page, is_end)
+
+        key = key_of(part)
+        self._leavers[key] = is_left
+        return is_left_by_latest
 
     def _note_first(self, page: Page, *, is_end: bool) -> None:
         """Note how the list begins."""

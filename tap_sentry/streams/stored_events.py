@@ -49,6 +49,8 @@ class StoredEvents:
         self._counts: dict[tuple[Hashable, ...], Counts] = {}
         #: Whether the server has shown that it does not count.
         self._is_missing = False
+        #: Whether it has counted.
+        self._has_counted = False
 
     def prefetch(self, context: Context, window: Window, length: timedelta) -> Prefetch:
         """Return the list with the counts of a window as its only page."""
@@ -108,14 +110,15 @@ class StoredEvents:
             wanted = self.prefetch(context, window, length)
             try:
                 pages = list(self._stream.run.client.prefetcher.take(wanted))
-            except errors.MissingEndpointError:
-                pages, self._is_missing = [], True
-            except errors.TransientError as error:
+                self._has_counted = True
+            except errors.SKIPPABLE_ERRORS as error:
                 pages = []
-                # GlitchTip sends a web page, which is requested again a few times.
-                self._is_missing = errors.is_web_page(error.response)
-            except errors.SKIPPABLE_ERRORS:
-                pages = []
+                # GlitchTip sends a web page. So does a proxy while a server restarts.
+                is_missing = isinstance(error, errors.MissingEndpointError) or (
+                    isinstance(error, errors.TransientError)
+                    and errors.is_web_page(error.response)
+                )
+                self._is_missing = is_missing and not self._has_counted
             # The projects before were read.
             self._counts = {
                 found: counts

@@ -94,7 +94,9 @@ class Results:
         """Return the part of what Sentry counts that was read; None if not counted."""
         parts = self._counted.get(stream, ())
         counted = sum(number for _, _, number in parts)
-        return sum(read for _, read, _ in parts) / counted if counted else None
+        # More in one part do not make up for what another lacks.
+        read = sum(min(read, number) for _, read, number in parts)
+        return read / counted if counted else None
 
     def add_outside(self, stream: str) -> None:
         """Count a record dated outside the requested window."""

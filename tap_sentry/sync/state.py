@@ -39,8 +39,9 @@ class Scan:
     cursor: str | None = None
     #: The issue that is being read; those with smaller ids are done.
     issue: int | None = None
-    #: How many rows were written, of the time in which nothing changes any more.
-    rows: int = 0
+    #: Events written so far that the audit compares with Sentry's count; None if it
+    #: cannot, because the window has become shorter.
+    rows: int | None = 0
 
     @property
     def end(self) -> datetime:
@@ -52,13 +53,15 @@ class Scan:
 
     def since(self, start: datetime) -> Scan:
         """Return the part of the scan that is not before a start."""
-        window = Window(max(start, self.window.start), self.window.end)
+        if start <= self.window.start:
+            return self
+        window = Window(start, self.window.end)
         if window.start < self.end:
-            return replace(self, window=window)
+            return replace(self, window=window, rows=None)
         # The rest of the current list lies before the start.
         if self.issue is None:
             return Scan(Window(window.end, window.end))
-        return Scan(window, issue=self.issue + 1)
+        return Scan(window, issue=self.issue + 1, rows=None)
 
     def of_issue(self, issue: int) -> Scan:
         """Return the scan of one issue of the project."""
@@ -87,7 +90,7 @@ class Scan:
         }
         if self.issue is not None:
             entry["issue"] = str(self.issue)
-        if self.rows:
+        if self.rows != 0:
             entry["rows"] = self.rows
         if self.at is not None:
             entry["at"] = self.at.isoformat().replace("+00:00", "Z")
@@ -106,12 +109,13 @@ class Scan:
             (entry,) = entries
             window = Window(parse_instant(entry["start"]), parse_instant(entry["end"]))
             at, issue, cursor = (entry.get(name) for name in ("at", "issue", "cursor"))
+            rows = entry.get("rows", 0)
             scan = cls(
                 window,
                 at=None if at is None else parse_instant(at),
                 cursor=None if cursor is None else str(cursor),
                 issue=None if issue is None else int(issue),
-                rows=int(entry.get("rows") or 0),
+                rows=None if rows is None else int(rows),
             )
         except (AttributeError, KeyError, TypeError, OverflowError) as error:
             raise ValueError(error) from None

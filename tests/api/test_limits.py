@@ -520,6 +520,18 @@ def test_no_window_gets_more_than_its_limit(limit, seconds, concurrent):
     assert set(counted.values()) == {limit}
 
 
+def test_windows_of_different_lengths_are_not_shared():
+    """Five a minute and five a second are two limits, though the numbers are equal."""
+    minute, second, other = (RateLimiter() for _ in range(3))
+    date = formatdate(NOW, usegmt=True)
+    for gate, reset in ((minute, NOW + 50), (second, NOW + 1), (other, NOW + 1)):
+        gate.send()
+        gate.receive(read(headers(limit=5, reset=reset, Date=date), NOW))
+
+    assert list(limits.sharing(second, [minute, second, other])) == [other]
+    assert not list(limits.sharing(minute, [minute, second, other]))
+
+
 def test_numbers_without_end_say_nothing():
     """Numbers that are too long for Python to parse are ignored."""
     said = read(dict.fromkeys(headers(remaining=1, reset=1), "9" * 5000), NOW)

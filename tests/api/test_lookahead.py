@@ -163,6 +163,23 @@ class Meeting:
         return empty_response()
 
 
+def test_idle_projects_are_counted_ahead() -> None:
+    """In a first run, the list of an idle project may be one that the server cuts."""
+    build = Builder(NOW, seed=3)
+    organization = build.organization("acme", "Acme", ["code/attic"])
+    team = build.team(organization, "ops")
+    for number in range(12):
+        build.project(organization, f"shop-{number}", "python", [team], 0)
+    simulator = SentrySimulator([organization], clock=lambda: NOW, latency=0.02)
+    with simulator.served():
+        config = {"auth_token": TOKEN, "api_url": simulator.url, "concurrency": 8}
+        run(config, catalog_of("project_events"))
+
+    counts = [r for r in simulator.requests if r.path.endswith("/stats/")]
+    assert len(counts) == 12
+    assert sum(request.overlapped for request in counts) > 6
+
+
 def test_calls_that_come_together_are_sent_together() -> None:
     """Requests submitted together are sent together, despite an idle thread."""
     fetcher = RequestScheduler(
@@ -279,6 +296,29 @@ def test_a_list_that_failed_holds_no_bytes() -> None:
         next(iter(paged_list))
     assert (fetcher.budget.pages, fetcher.budget.size) == (0, 0)
     fetcher.close()
+
+
+def test_a_list_that_is_dropped_and_fails_gives_its_room_back_once() -> None:
+    """A request that is in flight when its list is dropped may fail afterwards."""
+    is_dropped = threading.Event()
+
+    def send(request: requests.PreparedRequest) -> requests.Response:
+        is_dropped.wait()
+        raise requests.ConnectionError(request=request)
+
+    fetcher = RequestScheduler(
+        1, logging.getLogger(__name__), send=send, waiting=contextlib.nullcontext
+    )
+    pending = Pages().ask("a", None, 1)
+    pending.attempts = ATTEMPTS
+    paged_list = PagedList(fetcher, lambda *_: pending, page_sizes=PageSizes((1,)))
+    paged_list.start().drop()
+    is_dropped.set()
+    with pytest.raises(TransientError):
+        fetcher.result(pending.future)
+    fetcher.close()
+
+    assert (fetcher.budget.pages, fetcher.budget.size) == (0, 0)
 
 
 class Pages:

@@ -384,6 +384,16 @@ def test_explore_tables_are_foretold(sentry, plan):
     assert found["explore_slow_spans"]["requests"] >= 2 * 10
 
 
+def test_a_table_that_is_kept_for_a_shorter_time_is_foretold(sentry, plan):
+    """Sentry rejects the start of a run without `start_date`, and the run moves it."""
+    tables = [{"name": "log_lines", "dataset": "logs", "fields": ["severity"]}]
+    line = plan(sentry, explore=tables)["explore_log_lines"]
+
+    assert line["how"] == ""
+    # Of two organizations, the count and the rows of each day.
+    assert line["requests"] == pytest.approx(2 * 2 * 31, abs=4)
+
+
 # What cannot be read ------------------------------------------------------------------
 
 

@@ -115,6 +115,10 @@ RUNS: list[tuple[tuple[str, ...], dict[str, Any]]] = [
     (("project_events", "project_issues"), {"report_date": "2026-11-10"}),
     (("project_events", "project_issues", "issue_events"), {}),
     (("project_events", "issue_events"), {"events_by": "issue"}),
+    (
+        ("project_events", "project_event_entries", "issue_events"),
+        {"events_by": "issue", "full_events": True},
+    ),
     (("project_events",), {"events_by": "project"}),
     (("issue_events",), {"full_events": True}),
     (("issue_tags", "issue_events"), {"issue_query": "is:unresolved"}),

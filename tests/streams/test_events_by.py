@@ -344,6 +344,17 @@ def test_an_idle_project_costs_one_request(sync, sentry, asked, monkeypatch):
     assert found.total() == 5 + 1 + 3
 
 
+def test_a_project_of_one_page_is_counted_until_one_shows_old_events(
+    sync, sentry, asked
+):
+    """Lists that end after seven days do so for all projects of an organization."""
+    sentry.page_size = None
+    output = sync(EVENTS, concurrency=1)
+
+    assert {*output.keys(EVENTS)} == sentry.truth(EVENTS)
+    assert 0 < asked()[STATS] < sum(len(org.projects) for org in sentry.organizations)
+
+
 @pytest.mark.usefixtures("limits")
 def test_an_idle_project_is_not_counted_by_issue_either(
     sync, sentry, asked, monkeypatch
@@ -391,6 +402,22 @@ def test_a_server_that_does_not_count_is_not_asked_for_each_project(
     sync(EVENTS, concurrency=1)
 
     assert asked()[STATS] <= most
+
+
+@pytest.mark.parametrize(("kind", "details"), [(404, {"empty": True}), ("html", {})])
+@pytest.mark.usefixtures("limits")
+def test_a_count_that_fails_once_says_nothing_of_later_ones(
+    sync, sentry, caplog, kind, details
+):
+    """A server that has counted before does count: a proxy may have answered."""
+    caplog.set_level("INFO")
+    sentry.fault(kind, times=1, after=1, when=at(".*/stats/"), **details)
+    sync(EVENTS, concurrency=1, events_by="project", lookback="1h")
+
+    (line,) = told(caplog, f"{EVENTS}: ")
+    assert "100 % of what Sentry counts" in line
+    places = {r.path for r in sentry.requests if r.path.endswith("/stats/")}
+    assert len(places) == 5
 
 
 @pytest.mark.parametrize("days", [None, 7])
@@ -947,6 +974,23 @@ def test_the_audit_of_a_scan_that_was_stopped_is_right(  # noqa: PLR0913, PLR091
     assert counted(caplog) == []
     assert told(caplog, f"{EVENTS}: ", "1 project, 100 % of what Sentry counts")
     assert not told(caplog, "reading it by")
+
+
+@pytest.mark.parametrize("after", [20, 40])
+@pytest.mark.usefixtures("limits")
+def test_a_scan_that_goes_on_from_a_later_start_is_not_compared(
+    sync, sentry, caplog, after
+):
+    """Nobody knows how many of the events of before are in the shorter window."""
+    caplog.set_level("INFO")
+    settings = {"events_by": "issue", "concurrency": 1, **HERE}
+    first = stopped(sentry, sync, (EVENTS,), after, **settings)
+    caplog.clear()
+    second = sync(EVENTS, state=first.state, start_date="9d", **HERE)
+
+    assert counted(caplog) == []
+    assert not told(caplog, "reading it by")
+    assert len({*second.keys(EVENTS)}) == len(second.keys(EVENTS))
 
 
 @pytest.mark.parametrize("after", [4, 20, 40, 52])

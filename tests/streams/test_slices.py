@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import itertools
 from datetime import timedelta
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tap_sentry.api.paged_list import Page
+from tap_sentry.api.ties import Place, Tie
 from tap_sentry.streams.cuts import SECOND, between, by_count, by_rate
-from tap_sentry.streams.slices import GUESSED
+from tap_sentry.streams.slices import GUESSED, Slices
+from tap_sentry.sync.state import Scan
 from tap_sentry.windows import BEGINNING, DAY, HOUR, Window, floor
 from tests.conftest import NOW
 
@@ -176,3 +180,34 @@ def test_cuts_in_any_order_make_parts(window, cuts):
     assert {part.end for part in parts[1:]} == {
         cut for cut in cuts if window.start < cut < window.end
     }
+
+
+# Lists that are made twice ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("is_last", [True, False])
+def test_the_older_form_of_a_list_says_nothing(is_last):
+    """A list is made again if its path changes; the one before may still arrive."""
+    read = []
+
+    def pages(_context, part, _place, cutter):
+        read.append(part.window)
+        if part != scan:
+            cutter.leaver(part)(Page([], None), is_end=True)
+        return iter(())
+
+    scan = Scan(Window(ago(9), TOP))
+    lists = Mock(is_limited=False, is_refuted=False, surely_kept=ago(9), pages=pages)
+    lists.date_of = lambda row: row
+    counts = Mock(take=lambda *_: [])
+    slices = Slices(lists, {}, scan, counts)
+    older, newer = [slices.leaver(scan) for _ in range(2)]
+    places = [Place("x", tie=Tie(ago(n + 1), 1, frozenset())) for n in range(4)]
+    found = [Page([ago(n), ago(n + 1)], place) for n, place in enumerate(places)]
+    is_end = False
+    left = [newer(page, is_end) for page in found]
+    older(Page([], None) if is_last else found[0], is_last)
+
+    assert left == [False, False, False, True]
+    assert [*slices.pages()] == []
+    assert_cover(read[1:], Window(ago(9), ago(4) + SECOND))

@@ -159,9 +159,19 @@ def test_an_issue_whose_rest_lies_before_the_start_date_is_done():
     scan = Scan(Window(at(0), at(9)), at=at(2), issue=7)
 
     assert planned(entry_with(scan), start=at(4)) == [
-        Scan(Window(at(4), at(9)), issue=8),
+        Scan(Window(at(4), at(9)), issue=8, rows=None),
         Scan(Window(at(8), at(12))),
     ]
+
+
+@pytest.mark.parametrize(("start", "rows"), [(at(0), 40), (at(1), None), (at(4), None)])
+def test_the_rows_of_a_scan_are_not_known_once_its_window_is_shorter(start, rows):
+    """What was written is counted only if all of it lies in the window."""
+    scan = Scan(Window(at(0), at(9)), at=at(2), issue=7, rows=40)
+    first, *_ = planned(entry_with(scan), start=start)
+
+    assert first.rows == rows
+    assert Scan.from_state(first.to_state()).rows == rows
 
 
 def test_a_scan_that_lies_before_the_start_date_is_given_up():
