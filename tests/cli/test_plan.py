@@ -187,7 +187,7 @@ def test_the_help_says_what_it_does(command, sentry):
     """`--help` describes the option."""
     _, text = command(sentry, form="--help")
 
-    assert "Foretell the records, requests and time of a run" in " ".join(text.split())
+    assert "Estimate the records, requests and time of a run" in " ".join(text.split())
 
 
 # Costs --------------------------------------------------------------------------------
