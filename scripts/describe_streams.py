@@ -140,8 +140,8 @@ REQUESTS = {
         "pages, because issues move while it is read"
     ),
     "issue_comments": (
-        "as many as `issue_activities`; none beside it, but for issues with more than "
-        "a hundred activities"
+        "as many as `issue_activities`; if that is selected too, only for issues with "
+        "more than a hundred activities"
     ),
     "organization_event_counts": (
         "1 per organization and 999 intervals; to the older endpoint 1 for each "

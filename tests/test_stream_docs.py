@@ -256,7 +256,7 @@ def test_the_readme_adds_up_the_requests():
         f"a run sends {sums['project']} requests for each project, {sums['team']} for "
         f"each team, {sums['release']} for each new release, {sums['repository']} for "
         f"each repository, {sums['organization']} for each organization, and "
-        f"{len(by_day)} for each day of an organization ({words})"
+        f"{len(by_day)} for each organization and day ({words})"
     ) in text
     assert sums.keys() == {"organization", "project", "team", "release", "repository"}
 

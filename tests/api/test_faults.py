@@ -650,7 +650,8 @@ def test_refusals_that_come_together_are_told_once(caplog, monkeypatch):
 
 def test_one_endpoint_that_is_limited_holds_up_no_other(sentry, monkeypatch):
     """While one endpoint waits for its limit, other endpoints are read."""
-    monkeypatch.setattr(limits, "LONGEST_WINDOW", 1.0)
+    # Long enough for a machine that does other things as well.
+    monkeypatch.setattr(limits, "LONGEST_WINDOW", 3.0)
     users = "projects/{org}/{project}/users/"
     sentry.fault(429, reset=3600, when=lambda seen: seen.template == users)
 
