@@ -97,10 +97,19 @@ class Audit:
             scan: The scan of the list.
             oldest: The date of the oldest event in it; None without one.
         """
-        organization, cut = str(context["organization_id"]), scan.end - CUT
-        if oldest and oldest < cut:
-            self._uncut.add(organization)
-        return scan.window.start < cut and organization not in self._uncut
+        cut = scan.end - CUT
+        if scan.window.start >= cut or (oldest and oldest < cut):
+            return False
+        return str(context["organization_id"]) not in self._uncut
+
+    def add_read(self, context: Context, scan: Scan, oldest: datetime | None) -> None:
+        """Record how far back the list of a project goes, once it has been read.
+
+        Lists that are prefetched do not count: what is compared shall not depend on
+        how fast they arrive.
+        """
+        if oldest and oldest < scan.end - CUT:
+            self._uncut.add(str(context["organization_id"]))
 
     def check(
         self,

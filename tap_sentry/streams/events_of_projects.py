@@ -117,6 +117,7 @@ class EventsOfProjects(WindowedStream):
             oldest = self.scan_lists.date_of(rows[-1]) if rows else oldest
         # A list of one page cannot lack rows, unless the server cuts it to some days.
         may_be_cut = self.audit.may_be_cut(context, scan, oldest)
+        self.audit.add_read(context, scan, oldest)
         if (number > 1 or may_be_cut) and not scan.cursor:
             yield from self._check(
                 context, scan, tally, by_issue=False, may_help=may_be_cut
