@@ -56,7 +56,7 @@ class Tally:
 
     @property
     def rows(self) -> int | None:
-        """How many events were read; None if that is not known."""
+        """The number of events that were read; None if it is not known."""
         return None if self.is_unknown else self.read
 
     def add(self, rows: list[Row], date_of: Callable[[Row], datetime | None]) -> None:

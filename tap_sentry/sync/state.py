@@ -57,7 +57,9 @@ class Scan:
             return self
         window = Window(start, self.window.end)
         if window.start < self.end:
-            return replace(self, window=window, rows=None)
+            # The list of a project is compared from where the scan goes on.
+            rows = self.rows if self.issue is None else None
+            return replace(self, window=window, rows=rows)
         # The rest of the current list lies before the start.
         if self.issue is None:
             return Scan(Window(window.end, window.end))

@@ -174,6 +174,14 @@ def test_the_rows_of_a_scan_are_not_known_once_its_window_is_shorter(start, rows
     assert Scan.from_state(first.to_state()).rows == rows
 
 
+def test_a_scan_of_a_whole_list_counts_only_what_is_left():
+    """So it does not matter how much of what was written lies in a shorter window."""
+    (first, *_) = planned(entry_with(Scan(Window(at(0), at(9)), at=at(5))), start=at(1))
+
+    assert first.rows == 0
+    assert "rows" not in first.to_state()[0]
+
+
 def test_a_scan_that_lies_before_the_start_date_is_given_up():
     entry = entry_with(Scan(Window(at(0), at(9)), at=at(5)))
 
