@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+SECOND = timedelta(seconds=1)
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 
@@ -20,7 +21,7 @@ DAY = timedelta(days=1)
 BEGINNING = datetime(2010, 1, 1, tzinfo=UTC)
 
 UNITS = {
-    "s": timedelta(seconds=1),
+    "s": SECOND,
     "m": timedelta(minutes=1),
     "h": HOUR,
     "d": DAY,

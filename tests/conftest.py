@@ -241,3 +241,11 @@ def warnings(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
         for record in caplog.records
         if record.levelno == logging.WARNING
     ]
+
+
+@pytest.fixture(scope="module")
+def quiet() -> Iterator[None]:
+    """Disable logging in a module whose many runs would write too much."""
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)

@@ -184,6 +184,13 @@ def is_web_page(response: requests.Response | None) -> bool:
     )
 
 
+def says_missing(error: Exception) -> bool:
+    """Return whether a server lacks a list: a 404, or a web page as GlitchTip sends."""
+    return isinstance(error, MissingEndpointError) or (
+        isinstance(error, TransientError) and is_web_page(error.response)
+    )
+
+
 def is_failure(error: Exception) -> bool:
     """Return whether the server failed (5xx), or sent a web page instead of JSON."""
     response = error.response if isinstance(error, TransientError) else None

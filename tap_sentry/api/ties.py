@@ -13,11 +13,11 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from tap_sentry.api import pagination
+from tap_sentry.windows import SECOND
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     #: The id of a row, and its date.
     Dated = tuple[Hashable, datetime]
 
-SECOND = timedelta(seconds=1)
 
 #: After this many readings in a row without a new row, a second is given up.
 FRUITLESS = 10

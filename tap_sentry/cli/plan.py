@@ -134,13 +134,8 @@ class Plan:
         """Keep the rows of a list; return whether the server has no such lists."""
         try:
             rows = [row for page in paged_list for row in page.rows]
-        except errors.MissingEndpointError:
-            return True
-        except errors.TransientError as error:
-            # GlitchTip has a web page there.
-            return errors.is_web_page(error.response)
-        except errors.SKIPPABLE_ERRORS:
-            return False
+        except errors.SKIPPABLE_ERRORS as error:
+            return errors.says_missing(error)
         self._forecaster.answers[key] = rows
         return False
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from tap_sentry.windows import HOUR, Window, ceil
+from tap_sentry.windows import HOUR, SECOND, Window, ceil
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from tap_sentry.streams.stored_events import Counts
-
-SECOND = timedelta(seconds=1)
 
 
 def by_count(window: Window, counts: Counts, most: float) -> list[Window]:

@@ -19,7 +19,7 @@ from tap_sentry.settings.explore import HASH, TIMESTAMP, Query
 from tap_sentry.streams.explore import COLUMNS, SCANNED, ExploreTable, described
 from tap_sentry.streams.intervals import ALL_PROJECTS
 from tap_sentry.streams.schema import ORGANIZATION_ID, key, schema_of
-from tap_sentry.windows import DAY, HOUR, Window, floor, split, to_text
+from tap_sentry.windows import DAY, HOUR, SECOND, Window, floor, split, to_text
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from tap_sentry.run import Run
     from tap_sentry.streams.base import Context
 
-SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
+MINUTE = timedelta(minutes=1)
 #: The most rows of a request that a window is cut down to.
 MOST_ROWS = 2_000
 #: How many rows the windows shall have that a larger one is cut into.

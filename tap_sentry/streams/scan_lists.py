@@ -14,9 +14,8 @@ from tap_sentry.api.paged_list import MAX_HELD, Page, PagedList, PageSizes
 from tap_sentry.api.ties import Place
 from tap_sentry.records import bodies
 from tap_sentry.records.dates import instant_of, newest_of
-from tap_sentry.streams.cuts import SECOND
 from tap_sentry.sync.state import Scan
-from tap_sentry.windows import DAY, Window, floor
+from tap_sentry.windows import DAY, SECOND, Window, floor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Mapping

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, cast
 from tap_sentry.api import errors
 from tap_sentry.api.paged_list import MAX_HELD
 from tap_sentry.api.retention import may_be_too_old
-from tap_sentry.streams.cuts import SECOND, by_count, by_rate
+from tap_sentry.streams.cuts import by_count, by_rate
 from tap_sentry.sync.state import Scan
-from tap_sentry.windows import HOUR, Window, floor
+from tap_sentry.windows import HOUR, SECOND, Window, floor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator

@@ -113,11 +113,8 @@ class StoredEvents:
                 self._has_counted = True
             except errors.SKIPPABLE_ERRORS as error:
                 pages = []
-                # GlitchTip sends a web page. So does a proxy while a server restarts.
-                is_missing = isinstance(error, errors.MissingEndpointError) or (
-                    isinstance(error, errors.TransientError)
-                    and errors.is_web_page(error.response)
-                )
+                # A proxy may say so too, while a server restarts.
+                is_missing = errors.says_missing(error)
                 self._is_missing = is_missing and not self._has_counted
             # The projects before were read.
             self._counts = {

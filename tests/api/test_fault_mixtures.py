@@ -5,9 +5,7 @@
 
 from __future__ import annotations
 
-import logging
 import sys
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,19 +13,10 @@ from tap_sentry.sync.paginator import SentryPaginator
 from tap_sentry.sync.state import Bookmarks
 from tests import IS_SOAK, soak
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+pytestmark = pytest.mark.usefixtures("quiet")
 
 #: The first seed; `make faults` uses other seeds.
 FIRST = 100_000
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _quiet() -> Iterator[None]:
-    """Disable logging: these runs log a lot."""
-    logging.disable(logging.CRITICAL)
-    yield
-    logging.disable(logging.NOTSET)
 
 
 def test_mixtures_of_faults_lose_nothing():

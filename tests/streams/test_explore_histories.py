@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import itertools
 import json
-import logging
 import sys
 from datetime import timedelta
 from typing import NamedTuple
@@ -21,6 +20,8 @@ from tests.conftest import NOW
 from tests.sentry import TOKEN, SentrySimulator
 from tests.sentry.explore import explore_rows
 from tests.streams.test_explore import LOGS, SPANS, catalog_of, span
+
+pytestmark = pytest.mark.usefixtures("quiet")
 
 LOOKBACK = timedelta(minutes=30)
 #: The most rows of a list that this smaller Sentry sends. All bursts in one second have
@@ -153,14 +154,6 @@ class History:
                 self.acknowledged.update(fresh)
                 fresh.clear()
                 self.state = message["value"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _quiet():
-    """Disable logging: hundreds of runs would write too much."""
-    logging.disable(logging.CRITICAL)
-    yield
-    logging.disable(logging.NOTSET)
 
 
 @pytest.fixture(autouse=True)

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from tap_sentry.api.paged_list import Page
 from tap_sentry.api.ties import Place, Tie
-from tap_sentry.streams.cuts import SECOND, between, by_count, by_rate
+from tap_sentry.streams.cuts import between, by_count, by_rate
 from tap_sentry.streams.slices import GUESSED, Slices
 from tap_sentry.sync.state import Scan
-from tap_sentry.windows import BEGINNING, DAY, HOUR, Window, floor
+from tap_sentry.windows import BEGINNING, DAY, HOUR, SECOND, Window, floor
 from tests.conftest import NOW
 
 TOP = floor(NOW, HOUR)

@@ -12,7 +12,6 @@ import copy
 import functools
 import io
 import json
-import logging
 import math
 import os
 import sys
@@ -33,6 +32,8 @@ from tests.conftest import NOW, Output, catalog_of
 from tests.sentry import FLAVOURS, TOKEN, SentrySimulator
 from tests.sentry.data import Builder, Entries, Feedback
 from tests.sync.test_state import merged
+
+pytestmark = pytest.mark.usefixtures("quiet")
 
 IS_LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
 
@@ -523,14 +524,6 @@ def bookmarks(state):
         for name, value in entry.items()
         if name != "scan"
     }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _quiet():
-    """Disable logging: thousands of runs would write too much."""
-    logging.disable(logging.CRITICAL)
-    yield
-    logging.disable(logging.NOTSET)
 
 
 @pytest.fixture(scope="module")

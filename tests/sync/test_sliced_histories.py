@@ -10,7 +10,6 @@ import contextlib
 import copy
 import functools
 import json
-import logging
 import math
 import sys
 from collections import Counter, defaultdict
@@ -30,6 +29,8 @@ from tests.conftest import NOW, Output, catalog_of
 from tests.sentry import FLAVOURS, TOKEN
 from tests.streams import at, shops
 from tests.sync.test_histories import Stdout, UnansweredError, entry_of, schemas
+
+pytestmark = pytest.mark.usefixtures("quiet")
 
 START = NOW - timedelta(days=80)
 STREAMS = ("project_events", "issue_events")
@@ -266,14 +267,6 @@ def bookmarks(state):
                 name: value for name, value in entry.items() if value is not None
             }
     return found
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _quiet():
-    """Disable logging: thousands of runs would write too much."""
-    logging.disable(logging.CRITICAL)
-    yield
-    logging.disable(logging.NOTSET)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,6 @@ import contextlib
 import copy
 import itertools
 import json
-import logging
 import math
 import os
 import sys
@@ -51,6 +50,8 @@ from tests.sync.test_histories import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+pytestmark = pytest.mark.usefixtures("quiet")
 
 IS_LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
 
@@ -312,14 +313,6 @@ class WayStory(Story):
         for stream in STREAMS:
             for project in self.projects:
                 assert not entry_of(self.state, stream, project.id).get("scan")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _quiet():
-    """Disable logging: thousands of runs would write too much."""
-    logging.disable(logging.CRITICAL)
-    yield
-    logging.disable(logging.NOTSET)
 
 
 @pytest.fixture(scope="module")

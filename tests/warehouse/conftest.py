@@ -129,9 +129,10 @@ def server() -> Iterator[Server]:
     path = os.pathsep.join([os.environ.get("PATH", ""), *map(str, folders)])
     found = shutil.which("initdb", path=path)
     if not found:
-        pytest.skip(
+        pytest.fail(
             "there is no PostgreSQL (no initdb in PATH or /usr/lib/postgresql/*/bin): "
-            "apt-get install postgresql"
+            "apt-get install postgresql, or pytest --ignore=tests/warehouse",
+            pytrace=False,
         )
     with running(Path(found).resolve().parent) as started:
         yield started
