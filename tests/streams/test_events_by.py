@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from tests import IS_SOAK
-from tests.conftest import NOW
-from tests.sentry import FLAVOURS, SAAS_LIMITS, TOKEN, Token
+from tests.conftest import NOW, catalog_of, run
+from tests.sentry import FLAVOURS, SAAS_LIMITS, TOKEN, SentrySimulator, Token
 from tests.sentry.calls import SCOPES
+from tests.sentry.data import Builder
 from tests.streams import PUMP, Unused, at, let_pass, told, true_keys
 
 #: A project with 108 events of three issues, and one with as many issues as events.
@@ -793,6 +796,40 @@ def test_counts_that_are_too_high_are_followed_three_times(
     assert len(counted(caplog)) == 5
 
 
+@pytest.mark.parametrize("concurrency", [1, 8])
+@pytest.mark.parametrize("is_first_old", [True, False])
+def test_what_was_read_decides_which_short_lists_are_compared(
+    caplog, is_first_old, concurrency
+):
+    """Lists after one with old events are whole, whatever was prefetched before."""
+    caplog.set_level("INFO")
+    build = Builder(NOW, seed=3)
+    acme = build.organization("acme", "Acme", ["code/attic"])
+    team = build.team(acme, "ops")
+    for slug in ("first", "second"):
+        build.project(acme, slug, "python", [team], 0)
+    sentry: Any = SentrySimulator([acme], clock=lambda: NOW, page_size=3)
+    add_issues(sentry, "first", 5, days=20 if is_first_old else 3)
+    add_issues(sentry, "second", 2, days=3 if is_first_old else 20)
+    lie(sentry)
+    answer = sentry.answer
+
+    def first_is_slow(method, url, headers):
+        if "first/events/" in url and "cursor" in url:
+            time.sleep(0.1)
+        return answer(method, url, headers)
+
+    sentry.answer = first_is_slow
+    with sentry.served():
+        config = {"auth_token": TOKEN, "api_url": sentry.url}
+        output = run(config | {"concurrency": concurrency}, catalog_of(EVENTS))
+
+    assert len({*output.keys(EVENTS)}) == 7
+    again = told(caplog, "were read by project: reading it by issue too")
+    assert len(again) == (not is_first_old)
+    assert all("project first " in line for line in again)
+
+
 def test_an_audit_that_helps_counts_anew(sync, sentry, caplog):
     """Only projects in a row that were read again for nothing count."""
     caplog.set_level("INFO")
@@ -910,6 +947,27 @@ def test_a_run_that_is_stopped_anywhere_goes_on(sync, sentry, streams, way, full
             assert len({key[2] for key in again}) <= 2 * 2
             mover = sentry.project(MOVER)
             assert entry(second, stream, mover) == entry(whole, stream, mover)
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids="+".join)
+@pytest.mark.usefixtures("limits")
+def test_a_state_is_ahead_of_no_stream_that_shares_the_pages(sync, sentry, pair):
+    """Pages of slices are shorter, so a row of one stream may be held for a while."""
+    output = sync(*pair, events_by="issue", concurrency=8, **HERE)
+    shop, sides = sentry.project(MOVER), dict.fromkeys(pair, 0)
+    held = 0
+    for message in output.messages:
+        if message["type"] == "RECORD":
+            sides[message["stream"]] += 1
+            held = max(held, sides[pair[0]] - sides[pair[1]])
+        elif message["type"] == "STATE":
+            stored = message["value"]["bookmarks"]
+            scans = [stored[name]["by_id"].get(shop.id) for name in pair]
+            # What either has written beyond its state is written again.
+            assert scans[0] == scans[1]
+            assert sides[pair[0]] == sides[pair[1]] or not scans[0]
+    assert held > 1
+    assert sides[pair[0]] == sides[pair[1]] > 40
 
 
 @pytest.mark.parametrize("then", ["project", "issue", "auto"])
