@@ -179,8 +179,8 @@ class TapSentry(Tap):
             start = self.run.settings.start
             if start and (later := synced_later(bookmarks, start)):
                 self.logger.info(
-                    "start_date (%s) lies before the first sync of %s: the state wins, "
-                    "and older records are not read",
+                    "start_date (%s) is earlier than the first sync of %s: the state "
+                    "wins, and older records are not read",
                     to_text(start),
                     ", ".join(later),
                 )

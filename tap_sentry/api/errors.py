@@ -298,7 +298,7 @@ def _cause(error: Exception) -> str:
     unopened = getattr(error.args[0] if error.args else None, "reason", None)
     causes = (
         (_is_timeout(error), "no answer in time"),
-        (_lacks_authority(error), "the file of ca_bundle holds no certificate"),
+        (_lacks_authority(error), "the file of ca_bundle contains no certificate"),
         (
             _is_untrusted(error),
             (
@@ -316,7 +316,7 @@ def _cause(error: Exception) -> str:
         ),
         (
             isinstance(error, requests.exceptions.SSLError),
-            "no secure connection comes about",
+            "a secure connection cannot be made",
         ),
         (
             isinstance(unopened, urllib3.exceptions.NameResolutionError),

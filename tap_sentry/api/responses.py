@@ -121,10 +121,10 @@ def _reject_redirect(response: requests.Response) -> NoReturn:
     at = errors.place(response.request)
     target = urls.redirect_target(response)
     if target is None:
-        msg = f"GET {at}: it redirects to no address"
+        msg = f"GET {at}: it redirects without an address"
         raise errors.TransientError(msg, response)
     if urls.origin(target) == urls.origin(response.url):
-        msg = f"GET {at}: it redirects without an end"
+        msg = f"GET {at}: its redirects do not end"
         raise errors.TransientError(msg, response)
     there = errors.without_token(urls.origin_text(target), response.request)
     msg = (

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 S = TypeVar("S", bound="SentryStream")
 
 #: The hint for a server that does not respond like Sentry.
-NO_SENTRY = "see that api_url is the address of a Sentry"
+NO_SENTRY = "check that api_url is the address of a Sentry server"
 
 
 class Check:

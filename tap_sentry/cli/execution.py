@@ -132,7 +132,7 @@ class Execution:
             self._logger.debug("Where it happened", exc_info=True)
             text = blank(str(error), self._run.settings.auth_token)
             message = (
-                f"A defect of tap-sentry ({type(error).__name__}: {text}). Please "
+                f"A bug in tap-sentry ({type(error).__name__}: {text}). Please "
                 "report it with what TAP_SENTRY_LOGLEVEL=debug prints"
             )
             return Ending(1, logging.CRITICAL, message)

@@ -57,7 +57,7 @@ def read_object(file: IO[str] | None, what: str) -> Any:
     except (ValueError, RecursionError) as error:
         found, why = None, f"is not JSON that can be read ({error})"
     else:
-        why = "does not hold an object"
+        why = "does not contain a JSON object"
     if not isinstance(found, dict):
         msg = f"The {what} file {file.name} {why}"
         raise config_error(msg)
@@ -74,7 +74,7 @@ def read_catalog(file: IO[str] | None) -> Catalog | None:
     try:
         return None if found is None else Catalog.from_dict(found)
     except (KeyError, TypeError, AttributeError, ValueError):
-        msg = "The catalog file holds no Singer catalog: make one with --discover"
+        msg = "The catalog file is not a Singer catalog: make one with --discover"
         raise config_error(msg) from None
 
 

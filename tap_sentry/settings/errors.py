@@ -25,7 +25,7 @@ def check_token(config: object) -> None:
     """
     token = config.get("auth_token") if isinstance(config, dict) else None
     if token is not None and not isinstance(token, str):
-        msg = "auth_token must be a text with a Sentry auth token"
+        msg = "auth_token must be a string with a Sentry auth token"
         raise config_error(msg)
 
 

@@ -128,7 +128,7 @@ def parse_queries(found: object) -> tuple[tuple[Query, ...], list[str]]:
         if not mistakes:
             queries.append(_query(item))
     names = Counter(query.name for query in queries)
-    errors += [f"explore: {name} is there twice" for name in names if names[name] > 1]
+    errors += [f"explore: {name} is listed twice" for name in names if names[name] > 1]
     return tuple(queries), errors
 
 
@@ -182,15 +182,15 @@ def _mistakes(item: Mapping[str, Any]) -> Iterator[str]:
             yield f"there is no {key!r}" + (f": {hint}" if hint else "")
     name, dataset = item.get("name"), str(item.get("dataset"))
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        yield "name must have at most 40 of a-z, 0-9 and _, a letter first"
+        yield "name must be up to 40 of a-z, 0-9 and _, and begin with a letter"
     if dataset not in DATASETS:
         given = item.get("dataset")
         yield f"dataset must be one of {', '.join(DATASETS)}, not {given!r}"
     if not isinstance(item.get("query") or "", str):
-        yield "query must be a text"
+        yield "query must be a string"
     elif term := _RESERVED.search(item.get("query") or ""):
         setting = "start_date" if term[1] == TIMESTAMP else "projects"
-        yield f"query must not have {term[1]}: use the setting {setting}"
+        yield f"query must not contain {term[1]}: use the setting {setting}"
     yield from _wrong_texts("projects", item.get("projects") or [])
     if not (fields := item.get("fields")):
         yield "fields must name at least one field"
@@ -205,30 +205,30 @@ def _wrong_texts(name: str, found: object) -> Iterator[str]:
     if not isinstance(found, (list, tuple)):
         yield f"{name} must be a list"
     elif not all(isinstance(text, str) and text.strip(" !") for text in found):
-        yield f"{name} must hold texts that are not empty"
+        yield f"{name} must contain non-empty strings only"
 
 
 def _wrong_fields(fields: list[str], item: Mapping[str, Any]) -> Iterator[str]:
     """Yield what is wrong with the fields."""
     for field in fields:
         if not any(kind.fullmatch(field) for kind in (_TAG, _FUNCTION, _FIELD)):
-            yield f"{field!r} is no field"
+            yield f"{field!r} is not a field"
     yield from _wrong_interval(fields, item)
     if str(item.get("dataset")) not in DATASETS:
         return
     requested = _requested(item)
     if len(requested) > MAX_FIELDS:
         yield (
-            f"Sentry takes {MAX_FIELDS} fields at a time, these are {len(requested)} "
+            f"Sentry returns at most {MAX_FIELDS} fields; these are {len(requested)} "
             f"with {TIMESTAMP} and the key"
         )
     columns: dict[str, str] = dict.fromkeys(ADDED, "the tap")
     for field in requested:
         column = column_of(field).name
         if columns.get(column) == field:
-            yield f"{field} is there twice"
+            yield f"{field} is listed twice"
         elif column in columns:
-            yield f"the column {column} of {field} is that of {columns[column]} too"
+            yield f"the column {column} of {field} is taken by {columns[column]}"
         columns[column] = field
 
 
@@ -243,4 +243,4 @@ def _wrong_interval(fields: list[str], item: Mapping[str, Any]) -> Iterator[str]
     elif interval and not functions:
         yield "interval needs a function in the fields, such as count()"
     if functions and TIMESTAMP in fields:
-        yield f"{TIMESTAMP} cannot stand beside {functions[0]}: see {INTERVAL_START}"
+        yield f"{TIMESTAMP} cannot be used with {functions[0]}: see {INTERVAL_START}"

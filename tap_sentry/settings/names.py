@@ -60,7 +60,7 @@ def parse_url(text: str) -> str:
     """
     text = text.strip()
     if re.search(r"\s", text):
-        msg = "the address must not hold spaces"
+        msg = "the address must not contain spaces"
         raise ValueError(msg)
     parts = urlsplit(text)
     # Reading the port checks it.
@@ -72,7 +72,7 @@ def parse_url(text: str) -> str:
         msg = "the address must look like https://sentry.example.com"
         raise ValueError(msg)
     if parts.username or parts.password:
-        msg = "the address must not hold a user or password"
+        msg = "the address must not contain a user or password"
         raise ValueError(msg)
     if parts.query or parts.fragment:
         msg = "the address must end before ? and #"

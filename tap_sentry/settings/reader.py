@@ -35,7 +35,7 @@ class SettingReader:
         """Return the token; its value is never part of a message."""
         value = self.config["auth_token"]
         if not isinstance(value, str) or not (token := value.strip()):
-            self.errors.append("auth_token must be a text with a Sentry auth token")
+            self.errors.append("auth_token must be a string with a Sentry auth token")
             return ""
         if not re.fullmatch(r"[\x21-\x7e]+", token):
             self.errors.append("auth_token has characters that no Sentry token has")
@@ -47,7 +47,7 @@ class SettingReader:
         value = self.config[name]
         if value is None or isinstance(value, str):
             return value
-        self.errors.append(f"{name} must be a text, not {_kind(value)}")
+        self.errors.append(f"{name} must be a string, not {_kind(value)}")
         return None
 
     def read(
@@ -120,7 +120,7 @@ class SettingReader:
             if not isinstance(item, str) or not item.strip(" !"):
                 what = "an empty one" if isinstance(item, str) else _kind(item)
                 self.errors.append(
-                    f"{name} must hold texts that are not empty, not {what}"
+                    f"{name} must contain non-empty strings only, not {what}"
                 )
                 return ()
         return tuple(item.strip() for item in value)
@@ -131,7 +131,7 @@ class SettingReader:
         for value in values:
             if value not in allowed:
                 self.errors.append(
-                    f"{name} may hold {', '.join(allowed)}, not {value!r}"
+                    f"{name} may contain {', '.join(allowed)}, not {value!r}"
                 )
         if not values and not self.errors:
             self.errors.append(f"{name} must name one of {', '.join(allowed)}")
@@ -150,7 +150,7 @@ class SettingReader:
             mark, bare = ("!", text[1:].strip()) if text[0] == "!" else ("", text)
             found = name_in_url(bare, place) if "/" in bare else bare
             if found is None:
-                self.errors.append(f"{name}: no name of it is in the URL {bare!r}")
+                self.errors.append(f"{name}: there is no name in the URL {bare!r}")
             else:
                 names.append(mark + found)
         return tuple(names)
@@ -158,10 +158,10 @@ class SettingReader:
 
 def _kind(value: object) -> str:
     """Describe the type of a wrong value in terms of JSON, without the value."""
-    words = {str: "a text", bool: "true or false", int: "a number", float: "a number"}
+    words = {str: "a string", bool: "true or false", int: "a number", float: "a number"}
     words |= {list: "a list", dict: "an object"}
     if value == "":
-        return "an empty text"
+        return "an empty string"
     return words.get(type(value), "nothing")
 
 

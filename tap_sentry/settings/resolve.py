@@ -129,7 +129,9 @@ def _check_names(reader: SettingReader, settings: Settings) -> None:
     """Add an error for each name that cannot be one of an organization or issue."""
     for name in settings.organizations:
         if set(name) & set("!*?"):
-            reader.errors.append(f"organizations: {name!r} is neither slug, id nor URL")
+            reader.errors.append(
+                f"organizations: {name!r} is not a slug, an id or a URL"
+            )
     for issue in settings.issue_ids:
         if not ISSUE.fullmatch(issue):
             reader.errors.append(
@@ -151,13 +153,13 @@ def _window(
         for name in ("start_date", "end_date"):
             if reader.config[name] is not None:
                 reader.errors.append(
-                    f"report_date and {name} exclude each other: "
+                    f"report_date and {name} cannot be used together: "
                     "report_date is exactly one day"
                 )
         start, end = report.start, report.end
     if start is not None and start > now:
         name = "start_date" if report is None else "report_date"
-        reader.errors.append(f"{name} lies in the future: {windows.to_text(start)}")
+        reader.errors.append(f"{name} is in the future: {windows.to_text(start)}")
     elif start is not None and end is not None and not Window(start, end):
         reader.errors.append(
             f"end_date ({windows.to_text(end)}) is not after "
@@ -165,6 +167,6 @@ def _window(
         )
     elif start is None and end is not None and not Window(windows.BEGINNING, end):
         reader.errors.append(
-            f"end_date ({windows.to_text(end)}) is before all that Sentry holds"
+            f"end_date ({windows.to_text(end)}) is older than all that Sentry keeps"
         )
     return start, now if end is None else min(end, now), report is not None

@@ -142,8 +142,8 @@ class ReleaseList(DatedStream):
         """Log what was left out."""
         if versions := self._left_out.pop(context["organization_id"], None):
             self.logger.warning(
-                "Sentry finds no release by a version with a slash or of dots: %s "
-                "lacks %s, such as %s",
+                "Sentry cannot look up a release by a version with a slash or of dots "
+                "alone: %s lacks %s, such as %s",
                 self.name,
                 counted(len(versions), "release"),
                 min(versions),

@@ -135,7 +135,7 @@ class Parts:
         if is_essential:
             msg = f"{stream} cannot be read: {reason}"
             if not self.endpoints.has_any:
-                msg += "; see that api_url is the address of a Sentry"
+                msg += "; check that api_url is the address of a Sentry server"
             raise FatalAPIError(msg)
         # A plan or server without the feature says nothing about the token.
         is_unavailable = denial is not None and denial.is_unavailable_feature

@@ -165,13 +165,13 @@ class Results:
                 )
         for stream, number in sorted(self._cut.items()):
             logger.warning(
-                "%s: older records of %s may be missing: Sentry sends the newest only",
+                "%s: older records of %s may be missing: Sentry sends only the newest",
                 stream,
                 counted(number, "issue"),
             )
         for stream, number in sorted(self._sampled.items()):
             logger.warning(
-                "%s: Sentry has read a part of its data only for %s: rows are missing, "
+                "%s: Sentry has read only a part of its data for %s: rows are missing, "
                 "and figures are estimates",
                 stream,
                 counted(number, "window"),

@@ -251,7 +251,7 @@ def load(
             kept |= _usable(stream, "since", since, logger, latest)
         elif found:
             logger.warning(
-                "The state of %s is of another layout, not of this tap: "
+                "The state of %s has another layout and is not from this tap: "
                 "the stream is read from its beginning",
                 stream,
             )
@@ -296,7 +296,7 @@ def _usable(
                 continue
         except (ValueError, TypeError, AttributeError):
             logger.warning(
-                "The state of %s has a value that is no date (%s of %s): "
+                "The state of %s has a value that is not a date (%s of %s): "
                 "it is not used",
                 stream,
                 name,

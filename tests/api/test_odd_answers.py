@@ -305,7 +305,7 @@ def test_a_login_page_that_is_said_to_be_all_right_is_described(sync, sentry, ca
         caplog,
         "status 200 with an HTML page (title: Sign in to ACME & Co; server: sso) "
         "instead of JSON",
-        "see that api_url is the address of a Sentry",
+        "check that api_url is the address of a Sentry server",
     )
 
 

@@ -155,7 +155,7 @@ def test_the_command_shows_the_token_nowhere(sentry, tmp_path, code):
     assert process.returncode == (0 if code is None else 1)
     assert "DEBUG" in err or '"level"' in err
     assert ("Traceback" in err) == (code is not None)
-    assert ("A defect of tap-sentry (ZeroDivisionError" in err) == (code is not None)
+    assert ("A bug in tap-sentry (ZeroDivisionError" in err) == (code is not None)
     assert HALF not in out + err + titles
     assert sentry.requests
 
@@ -413,7 +413,7 @@ def test_a_certificate_that_has_expired_is_refused(sentry_of, tls, caplog):
 
 
 def test_a_bundle_that_is_not_there_is_told(secure, monkeypatch, caplog):
-    """A missing bundle is reported as a config error, not as a defect of the tap."""
+    """A missing bundle is reported as a config error, not as a bug in the tap."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nothing/here.pem")
     with pytest.raises(ConfigValidationError) as caught:
         sync(secure, auth_token=SECRET)
@@ -421,7 +421,7 @@ def test_a_bundle_that_is_not_there_is_told(secure, monkeypatch, caplog):
     assert caught.value.errors == [
         "REQUESTS_CA_BUNDLE: there is no file /nothing/here.pem"
     ]
-    assert "A defect of" not in caplog.text
+    assert "A bug in" not in caplog.text
 
 
 def test_a_bundle_that_is_none_is_told(secure, tmp_path, caplog):

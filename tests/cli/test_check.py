@@ -247,7 +247,7 @@ def test_an_address_that_is_no_sentry_is_said(sentry, command, kind, says):
     wrong = [line for line in lines if line.startswith("wrong")]
     assert code == 1
     assert says in wrong[0]
-    assert wrong[0].endswith("see that api_url is the address of a Sentry")
+    assert wrong[0].endswith("check that api_url is the address of a Sentry server")
 
 
 def test_wrong_settings_are_told_before_anything_is_asked(sentry, command, caplog):

@@ -25,7 +25,7 @@ ERRORS = {
 }
 
 #: Wrong definitions, each with the line that names the mistake.
-NAME = "name must have at most 40 of a-z, 0-9 and _, a letter first"
+NAME = "name must be up to 40 of a-z, 0-9 and _, and begin with a letter"
 DATASETS = "errors, spans, logs, tracemetrics, uptime_results, profile_functions"
 WRONG = [
     ("slow", "'slow' is not of type 'array', 'null' in config['explore']"),
@@ -45,7 +45,7 @@ WRONG = [
     ([{**SPANS, "name": "slow-spans"}], f"explore: slow-spans: {NAME}"),
     ([{**SPANS, "name": "_slow"}], f"explore: _slow: {NAME}"),
     ([{**SPANS, "name": "s" * 41}], f"explore: {'s' * 41}: {NAME}"),
-    ([SPANS, SPANS], "explore: slow_spans is there twice"),
+    ([SPANS, SPANS], "explore: slow_spans is listed twice"),
     (
         [{k: v for k, v in SPANS.items() if k != "dataset"}],
         f"explore: slow_spans: dataset must be one of {DATASETS}, not None",
@@ -62,49 +62,49 @@ WRONG = [
     ([{**SPANS, "fields": []}], "explore: slow_spans: fields must name at least one"),
     ([{**SPANS, "fields": "id"}], "explore: slow_spans: fields must be a list"),
     ([{**SPANS, "fields": {"id": 1}}], "explore: slow_spans: fields must be a list"),
-    ([{**SPANS, "fields": [1]}], "explore: slow_spans: fields must hold texts"),
-    ([{**SPANS, "fields": [" "]}], "explore: slow_spans: fields must hold texts"),
-    ([{**SPANS, "fields": ["a b"]}], "explore: slow_spans: 'a b' is no field"),
-    ([{**SPANS, "fields": ["tags[]"]}], "explore: slow_spans: 'tags[]' is no field"),
-    ([{**SPANS, "fields": ["count("]}], "explore: slow_spans: 'count(' is no field"),
+    ([{**SPANS, "fields": [1]}], "explore: slow_spans: fields must contain"),
+    ([{**SPANS, "fields": [" "]}], "explore: slow_spans: fields must contain"),
+    ([{**SPANS, "fields": ["a b"]}], "explore: slow_spans: 'a b' is not a field"),
+    ([{**SPANS, "fields": ["tags[]"]}], "explore: slow_spans: 'tags[]' is not a field"),
+    ([{**SPANS, "fields": ["count("]}], "explore: slow_spans: 'count(' is not a field"),
     (
         [{**SPANS, "fields": ["tags[a,date]"]}],
-        "explore: slow_spans: 'tags[a,date]' is no field",
+        "explore: slow_spans: 'tags[a,date]' is not a field",
     ),
     (
         [{**SPANS, "fields": ["span.op", "span.op"]}],
-        "explore: slow_spans: span.op is there twice",
+        "explore: slow_spans: span.op is listed twice",
     ),
     (
         [{**SPANS, "fields": ["span.op", "span_op"]}],
-        "explore: slow_spans: the column span_op of span_op is that of span.op too",
+        "explore: slow_spans: the column span_op of span_op is taken by span.op",
     ),
     (
         [{**SPANS, "fields": ["organization_id"]}],
-        "explore: slow_spans: the column organization_id of organization_id is that of",
+        "explore: slow_spans: the column organization_id of organization_id is taken",
     ),
     (
         [{**SPANS, "fields": [f"tags[t{n}]" for n in range(18)]}],
-        "explore: slow_spans: Sentry takes 20 fields at a time, these are 21 with",
+        "explore: slow_spans: Sentry returns at most 20 fields; these are 21 with",
     ),
     (
         [{**SPANS, "query": 4}],
-        "explore: slow_spans: query must be a text",
+        "explore: slow_spans: query must be a string",
     ),
     (
         [{**SPANS, "query": "timestamp:>2026-01-01"}],
-        "explore: slow_spans: query must not have timestamp: use the setting",
+        "explore: slow_spans: query must not contain timestamp: use the setting",
     ),
     (
         [{**SPANS, "query": "span.op:db project:shop"}],
-        "explore: slow_spans: query must not have project: use the setting projects",
+        "explore: slow_spans: query must not contain project: use the setting projects",
     ),
     (
         [{**SPANS, "query": "!project.id:4"}],
-        "explore: slow_spans: query must not have project.id: use the setting projects",
+        "explore: slow_spans: query must not contain project.id: use the setting",
     ),
     ([{**SPANS, "projects": "shop"}], "explore: slow_spans: projects must be a list"),
-    ([{**SPANS, "projects": [""]}], "explore: slow_spans: projects must hold texts"),
+    ([{**SPANS, "projects": [""]}], "explore: slow_spans: projects must contain"),
     (
         [{**SPANS, "interval": "1d"}],
         "explore: slow_spans: interval needs a function in the fields",
@@ -135,7 +135,7 @@ WRONG = [
     ),
     (
         [{**ERRORS, "fields": ["count()", "timestamp"]}],
-        "explore: errors_by_release: timestamp cannot stand beside count()",
+        "explore: errors_by_release: timestamp cannot be used with count()",
     ),
     (
         [{**ERRORS, "fields": ["count()", "interval_start"]}],

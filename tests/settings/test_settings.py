@@ -221,11 +221,14 @@ WRONG = [
     ],
     ({"organizations": ["!acme"]}, "organizations: '!acme'"),
     ({"organizations": ["ac*"]}, "organizations: 'ac*'"),
-    ({"organizations": ["https://sentry.io/"]}, "organizations: no name"),
-    ({"organizations": ["https://de.sentry.io/settings/"]}, "organizations: no name"),
-    ({"projects": ["https://acme.sentry.io/issues/5/"]}, "projects: no name"),
-    ({"projects": ["!https://acme.sentry.io/"]}, "projects: no name"),
-    ({"teams": ["https://acme.sentry.io/projects/shop/"]}, "teams: no name"),
+    ({"organizations": ["https://sentry.io/"]}, "organizations: there is no"),
+    (
+        {"organizations": ["https://de.sentry.io/settings/"]},
+        "organizations: there is no",
+    ),
+    ({"projects": ["https://acme.sentry.io/issues/5/"]}, "projects: there is no"),
+    ({"projects": ["!https://acme.sentry.io/"]}, "projects: there is no"),
+    ({"teams": ["https://acme.sentry.io/projects/shop/"]}, "teams: there is no"),
     ({"issue_ids": ["SHOP-"]}, "issue_ids: 'SHOP-'"),
     ({"issue_ids": ["SHOP"]}, "issue_ids: 'SHOP'"),
     ({"issue_ids": ["5-1"]}, "issue_ids: '5-1'"),
@@ -234,7 +237,7 @@ WRONG = [
     ({"issue_ids": ["-1"]}, "issue_ids: '-1'"),
     ({"issue_ids": ["1", "*"]}, "issue_ids: '*'"),
     ({"issue_ids": ["!5"]}, "issue_ids: '!5'"),
-    ({"issue_ids": ["https://acme.sentry.io/issues/"]}, "issue_ids: no name"),
+    ({"issue_ids": ["https://acme.sentry.io/issues/"]}, "issue_ids: there is no"),
     *[({"issue_query": value}, "issue_query") for value in (5, True, ["is:new"])],
     # Counts
     *[
@@ -258,11 +261,11 @@ WRONG = [
         for name in ("end_date", "report_date")
         for value in (5, {"a": 1}, "", "tomorrow", "2026-02-30", "999999d", "1d2h")
     ],
-    ({"start_date": "2026-11-21"}, "start_date lies in the future"),
-    ({"start_date": "2027-01-01"}, "start_date lies in the future"),
-    ({"start_date": "2026-11-20T12:30:16Z"}, "start_date lies in the future"),
-    ({"start_date": "2026-11-20T13:00:00-01:00"}, "start_date lies in the future"),
-    ({"report_date": "2026-11-21"}, "report_date lies in the future"),
+    ({"start_date": "2026-11-21"}, "start_date is in the future"),
+    ({"start_date": "2027-01-01"}, "start_date is in the future"),
+    ({"start_date": "2026-11-20T12:30:16Z"}, "start_date is in the future"),
+    ({"start_date": "2026-11-20T13:00:00-01:00"}, "start_date is in the future"),
+    ({"report_date": "2026-11-21"}, "report_date is in the future"),
     ({"report_date": "2026-11-01T00:00:00Z"}, "report_date: '2026-11-01T00:00:00Z'"),
     ({"report_date": "36h"}, "report_date: '36h'"),
     ({"start_date": "5d", "end_date": "10d"}, "end_date"),
@@ -274,11 +277,11 @@ WRONG = [
     ),
     (
         {"end_date": "2009-12-31"},
-        "end_date (2010-01-01T00:00:00Z) is before all that Sentry holds",
+        "end_date (2010-01-01T00:00:00Z) is older than all that Sentry keeps",
     ),
     ({"end_date": "1999-12-31T12:00:00Z"}, "end_date"),
-    ({"report_date": "1d", "start_date": "5d"}, "report_date and start_date exclude"),
-    ({"report_date": "1d", "end_date": "1d"}, "report_date and end_date exclude"),
+    ({"report_date": "1d", "start_date": "5d"}, "report_date and start_date cannot"),
+    ({"report_date": "1d", "end_date": "1d"}, "report_date and end_date cannot"),
     # Durations
     *[
         ({name: value}, name)
@@ -372,7 +375,7 @@ def test_a_password_in_the_address_is_not_shown(command):
         {"auth_token": SECRET, "api_url": "https://user:hunter2@sentry.io"}
     )
 
-    assert "api_url: the address must not hold a user or password" in lines
+    assert "api_url: the address must not contain a user or password" in lines
     assert "hunter2" not in everything
 
 
@@ -401,10 +404,10 @@ def test_all_wrong_settings_are_told_at_once(command):
         ("{", "is not JSON"),
         ("\0", "is not JSON"),
         ('{"streams": [}', "is not JSON"),
-        ("[]", "does not hold an object"),
-        ("5", "does not hold an object"),
-        ("null", "does not hold an object"),
-        ('"bookmarks"', "does not hold an object"),
+        ("[]", "does not contain a JSON object"),
+        ("5", "does not contain a JSON object"),
+        ("null", "does not contain a JSON object"),
+        ('"bookmarks"', "does not contain a JSON object"),
         ('{"a":' * 100_000, "is not JSON that can be read"),
     ],
     ids=lambda text: text[:20],

@@ -238,7 +238,7 @@ def test_a_scan_of_a_part_is_cut_down_to_a_minute(read, sentry, warnings):
     sentry.explore_exact = timedelta(seconds=5)
     read(SPANS, start_date="1d")
     assert len(warnings()) == 1
-    assert warnings()[0].startswith("explore_spans: Sentry has read a part of its data")
+    assert warnings()[0].startswith("explore_spans: Sentry has read only a part")
 
 
 def test_what_clients_have_not_sent_is_not_counted(read, sentry, warnings):

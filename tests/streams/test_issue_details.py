@@ -80,7 +80,7 @@ def test_activities_that_sentry_leaves_out_are_told(
     output = sync("issue_activities", projects=["telescope"])
     line = (
         "issue_activities: older records of 1 issue may be missing: "
-        "Sentry sends the newest only"
+        "Sentry sends only the newest"
     )
 
     assert output.code == 0

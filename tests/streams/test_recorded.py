@@ -754,7 +754,7 @@ def stored(value: Any, kind: dict[str, Any]) -> Any:
         return [stored(item, kind["items"]) for item in value]
     if kind.get("additionalProperties") is not False:
         return value
-    # A user or a team; some servers send an empty text for nobody.
+    # A user or a team; some servers send an empty string for nobody.
     kinds = kind["properties"]
     found = {k: stored(value[k], kinds[k]) for k in kinds if k in value}
     return found or None

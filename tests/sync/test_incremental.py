@@ -896,7 +896,7 @@ DAMAGED = {
     ),
     "usual layout": (
         {"bookmarks": dict.fromkeys(INCREMENTAL, SDK_LAYOUT)},
-        "of another layout",
+        "has another layout",
     ),
     "usual layout of whole streams": (
         {
@@ -908,7 +908,7 @@ DAMAGED = {
                 for stream in INCREMENTAL
             }
         },
-        "of another layout",
+        "has another layout",
     ),
 }
 
@@ -1102,7 +1102,7 @@ def test_a_start_that_is_moved_back_is_said_once(serve, caplog):
         "project_events", "organization_event_counts", state=state, start_date="20d"
     )
 
-    lines = [line for line in caplog.messages if "lies before the first sync" in line]
+    lines = [line for line in caplog.messages if "earlier than the first sync" in line]
     assert len(lines) == 1
     assert "project_events" in lines[0]
     assert "organization_event_counts" in lines[0]
@@ -1120,7 +1120,7 @@ def test_a_start_that_is_not_moved_back_is_not_mentioned(serve, caplog, start):
     del state["bookmarks"]["project_events"]["since"]
     tap("project_events", state=state, start_date="20d")
 
-    assert not any("lies before the first sync" in line for line in caplog.messages)
+    assert not any("earlier than the first sync" in line for line in caplog.messages)
 
 
 def test_a_stream_without_its_entry_is_read_from_the_new_start(serve):

@@ -468,7 +468,7 @@ def test_a_state_of_the_usual_layout_is_told(loading, entry):
 
     assert kept == {"project_events": {}}
     assert len(said) == 1
-    assert "project_events is of another layout" in said[0]
+    assert "project_events has another layout" in said[0]
 
 
 @pytest.mark.parametrize(
@@ -501,7 +501,7 @@ def test_unknown_streams_and_keys_do_no_harm(loading):
     assert planned(kept["a_new_stream"]["by_id"]["1"]) == planned(
         {"bookmark": text(at(9))}
     )
-    assert all("is no date" in line for line in said)
+    assert all("is not a date" in line for line in said)
 
 
 @pytest.mark.parametrize("bookmark", ["yesterday", 7, {}, [], True, "2026-13-01"])
@@ -512,7 +512,7 @@ def test_a_bookmark_that_is_no_date_is_not_used(loading, bookmark):
 
     assert windows(kept["events"]["by_id"].get("1", {})) == [(BEGINNING, at(12))]
     assert len(said) == 1
-    assert "is no date" in said[0]
+    assert "is not a date" in said[0]
 
 
 @pytest.mark.parametrize(

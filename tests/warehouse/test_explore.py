@@ -189,7 +189,7 @@ def test_a_table_has_the_rows_of_the_server(explored, name):
 
 @pytest.mark.parametrize(("name", "key"), KEYS.items(), ids=KEYS)
 def test_a_row_that_comes_again_replaces_the_one_that_is_there(explored, name, key):
-    """The second run loads rows of the first once more, and no key is there twice."""
+    """The second run loads rows of the first once more, and no key is listed twice."""
     rows = explored.database.rows(f"select * from sentry.explore_{name}")  # noqa: S608 - a test's query
     batches = [row["_sdc_batched_at"] for row in rows]
     new = len(rows) - len(explored.first[name][0])
