@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
+from tap_sentry.api import errors
 from tap_sentry.streams.event_audit import Audit, Tally
 from tap_sentry.streams.event_ways import EventWays
 from tap_sentry.streams.issue_children import IssueChild
@@ -34,6 +36,16 @@ if TYPE_CHECKING:
 
 #: An issue that an event names and no list shows.
 UNLISTED = Listed(None, None, None, is_error=True)
+
+
+@dataclass(frozen=True)
+class Issue:
+    """An issue whose events are read."""
+
+    id: int
+    context: Context
+    #: Whether its events are error events.
+    is_error: bool
 
 
 class EventsOfProjects(WindowedStream):
@@ -145,10 +157,7 @@ class EventsOfProjects(WindowedStream):
             return
         counts = self.ways.counts(context, scan, waits=True) or []
         ways = ("issue", "project") if by_issue else ("project", "issue")
-
-        def again(other: Tally) -> Iterator[Row]:
-            return self._again(context, scan, other, by_issue=not by_issue)
-
+        again = functools.partial(self._again, context, scan, by_issue=not by_issue)
         yield from self.audit.check(
             context, tally, counts, ways, again if may_help else None
         )
@@ -159,7 +168,11 @@ class EventsOfProjects(WindowedStream):
         """Yield the records of the whole window of a scan, without moving its state."""
         again = Scan(scan.window)
         if by_issue:
-            yield from self._by_issue(context, again, tally, saves=False)
+            for issue in self._left(context, again, every=False):
+                # The list of the project was read: no issue is left out.
+                with contextlib.suppress(*errors.SKIPPABLE_ERRORS):
+                    for records, _ in self._issue(issue, again, tally, shares=False):
+                        yield from records
             return
         pages = self.slices(context, again).pages()
         for rows, _ in self.read_pages(context, again, pages):
@@ -182,50 +195,52 @@ class EventsOfProjects(WindowedStream):
         """Yield the records of a scan from the lists of its issues, by ascending id."""
         is_complete, below = True, self.below
         shares = saves and self.shares(context, scan)
-        issues = self.issues_of(context, scan, waits=True) or {}
-        counts = self.ways.counts(context, scan, waits=True) if issues else []
-        for date in [date for date, count in counts or () if count][:1]:
-            below.scan_lists.add_kept(date)
-        for issue in left_of(issues, scan, every=shares):
-            is_error = issues[issue].is_error
-            one = {**context, "issue_id": str(issue)}
-            with self.run.parts.reading(self, one) as outcome:
-                for records, at in self._issue(
-                    one, scan, tally, is_error=is_error, shares=shares
-                ):
+        for issue in self._left(context, scan, every=shares):
+            with self.run.parts.reading(self, issue.context) as outcome:
+                for records, at in self._issue(issue, scan, tally, shares=shares):
                     yield from records
                     if at:
                         self._progress(context, at, saves=saves, shares=shares)
             if below.held:
-                below.flush(one)
+                below.flush(issue.context)
             # The state stays at the first issue that has to be tried again.
             is_complete = is_complete and outcome.is_final
             saves = saves and is_complete
-            after = Scan(scan.window, issue=issue + 1, rows=tally.rows)
+            after = Scan(scan.window, issue=issue.id + 1, rows=tally.rows)
             self._progress(context, after, saves=saves, shares=shares)
         if saves and shares:
             self.run.bookmarks.finish(below.name, below.key(context), scan)
         return is_complete
 
+    def _left(self, context: Context, scan: Scan, *, every: bool) -> Iterator[Issue]:
+        """Yield the issues that are left of a scan, by ascending id."""
+        issues = self.issues_of(context, scan, waits=True) or {}
+        counts = self.ways.counts(context, scan, waits=True) if issues else []
+        for date in [date for date, count in counts or () if count][:1]:
+            self.below.scan_lists.add_kept(date)
+        for issue in left_of(issues, scan, every=every):
+            one = {**context, "issue_id": str(issue)}
+            yield Issue(issue, one, is_error=issues[issue].is_error)
+
     def _issue(
-        self, one: Context, scan: Scan, tally: Tally, *, is_error: bool, shares: bool
+        self, issue: Issue, scan: Scan, tally: Tally, *, shares: bool
     ) -> Iterator[tuple[Iterable[Row], Scan | None]]:
         """Yield the records of an issue, and how far both streams are written.
 
         The other stream gets as many rows at a time as the first page has: the pages of
         slices, which depend on `concurrency`, may have fewer.
         """
-        below, number = self.below, 0
+        below, one, number = self.below, issue.context, 0
         at: Scan | None = None
-        for rows, reached in below.read(one, scan.of_issue(int(one["issue_id"]))):
+        for rows, reached in below.read(one, scan.of_issue(issue.id)):
             number = number or len(rows)
             for row in rows:
-                if is_error:
+                if issue.is_error:
                     yield self.records_of(row, one), None
                 if shares and below.add(one, row, number):
                     yield (), at
                     at = None
-            if is_error:
+            if issue.is_error:
                 tally.add(rows, self.scan_lists.date_of)
             at = replace(reached, rows=tally.rows) if reached else at
             if not below.held:

@@ -830,6 +830,26 @@ def test_what_was_read_decides_which_short_lists_are_compared(
     assert all("project first " in line for line in again)
 
 
+@pytest.mark.parametrize("is_strict", [False, True])
+def test_an_issue_that_cannot_be_read_again_is_not_skipped(
+    sync, sentry, caplog, is_strict
+):
+    """The list of its project has been read, so even a strict run goes on."""
+    caplog.set_level("INFO")
+    sentry.project_event_days = 7
+    issue = sentry.project(MOVER).issues[0]
+    gone = at(f"organizations/.*/issues/{issue.id}/events/")
+    sentry.fault(404, times=None, when=gone)
+    output = sync(EVENTS, strict=is_strict, **HERE)
+
+    assert told(caplog, "were read by project: reading it by issue too")
+    assert not told(caplog, "skipped") + told(caplog, "cannot read")
+    lacking = {event.id for event in issue.events.newest(None, WEEK)}
+    everything = {*true_keys(sentry, EVENTS, MOVER)}
+    assert {*output.keys(EVENTS)} == {k for k in everything if k[-1] not in lacking}
+    assert 0 < len({*output.keys(EVENTS)}) < len(everything)
+
+
 def test_an_audit_that_helps_counts_anew(sync, sentry, caplog):
     """Only projects in a row that were read again for nothing count."""
     caplog.set_level("INFO")
