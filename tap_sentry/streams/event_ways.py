@@ -17,6 +17,7 @@ from tap_sentry.streams.stored_events import length_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import timedelta
 
     from tap_sentry.api.prefetch import Prefetch
     from tap_sentry.run import Run
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from tap_sentry.streams.slices import Slices
     from tap_sentry.streams.stored_events import Counts, StoredEvents
     from tap_sentry.sync.state import Scan
+    from tap_sentry.windows import Window
 
 #: The seconds that a request takes; a constant, so that the choice is always the same.
 LATENCY = 0.25
@@ -151,9 +153,16 @@ class EventWays:
 
     def counts(self, context: Context, scan: Scan, *, waits: bool) -> Counts | None:
         """Return the counts of the window of a scan, by hour or by day."""
-        stored, window = self._source.stored, scan.window
+        stored = self._source.stored
         find = stored.take if waits else stored.known
-        return find(context, window, stored.finest(context, window, length_of(window)))
+        return find(context, scan.window, self._length(context, scan.window))
+
+    def _length(self, context: Context, window: Window) -> timedelta:
+        """Return the length of the intervals that events are counted in."""
+        if self._source.scan_lists.is_refuted:
+            # Old servers, which ignore dates, keep the counts of hours for seven days.
+            return length_of(window)
+        return self._source.stored.finest(context, window, length_of(window))
 
     def prefetches(self, context: Context, scan: Scan) -> Iterator[Prefetch | None]:
         """Yield the lists of a scan, as soon as it is known which."""
@@ -182,9 +191,8 @@ class EventWays:
         slices = source.slices(context, scan)
         if slices.has_more or self._may_be_cut(context, scan):
             # For the audit, unless the slices were counted.
-            window = scan.window
-            length = source.stored.finest(context, window, length_of(window))
-            yield from source.stored.prefetches(context, window, length)
+            length = self._length(context, scan.window)
+            yield from source.stored.prefetches(context, scan.window, length)
 
     def _may_be_cut(self, context: Context, scan: Scan) -> bool:
         """Return whether a prefetched list of one page may be cut, so it is counted."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
+from dataclasses import replace
 from datetime import timedelta
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from tests.conftest import NOW
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     import pytest
 
     from tests.sentry import Key, Request
+    from tests.sentry.answers import Answer
 
 #: The two organizations of the simulator, and the larger one's largest project.
 JURISDICTION = "the-interstellar-jurisdiction"
@@ -81,3 +85,19 @@ def shops(*ages: Iterable[float], **server: Any) -> SentrySimulator:
             for date in dates
         )
     return SentrySimulator([acme], **{"clock": lambda: NOW, "page_size": 2, **server})
+
+
+def overcount(sentry: SentrySimulator) -> None:
+    """Make the server count twice as many events as it has."""
+    answer = sentry.answer
+
+    def answer_twice(method: str, url: str, headers: Any) -> Answer:
+        given = answer(method, url, headers)
+        if "/stats/" in url and given.status == HTTPStatus.OK:
+            rows = [[at, count * 2] for at, count in json.loads(given.body)]
+            body = json.dumps(rows).encode()
+            length = {"Content-Length": str(len(body))}
+            given = replace(given, body=body, headers=given.headers | length)
+        return given
+
+    sentry.answer = answer_twice  # type: ignore[method-assign] # of this server alone

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections import Counter
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -17,10 +15,11 @@ from tests.conftest import NOW, catalog_of, run
 from tests.sentry import FLAVOURS, SAAS_LIMITS, TOKEN, SentrySimulator, Token
 from tests.sentry.calls import SCOPES
 from tests.sentry.data import Builder
-from tests.streams import PUMP, Unused, at, let_pass, told, true_keys
+from tests.streams import PUMP, Unused, at, let_pass, overcount, shops, told, true_keys
 
 #: A project with 108 events of three issues, and one with as many issues as events.
 MOVER, HARBOUR = "prime-mover", "quiet-harbour"
+HOUR, DAY = 3600, 86_400
 HERE = {"projects": [MOVER]}
 EVENTS, ENTRIES = "project_events", "project_event_entries"
 #: A stream of projects with its setting for full events, and that of their issues.
@@ -758,22 +757,6 @@ def test_by_issue_tells_that_an_issue_is_missing(sync, sentry, caplog):
     assert f"has {whole - lacking} of the {whole} events" in line
 
 
-def lie(sentry, factor=2):
-    """Make the server count more events than it has."""
-    answer = sentry.answer
-
-    def lying(method, url, headers):
-        given = answer(method, url, headers)
-        if "/stats/" in url and given.status == 200:
-            rows = [[at, count * factor] for at, count in json.loads(given.body)]
-            body = json.dumps(rows).encode()
-            length = {"Content-Length": str(len(body))}
-            given = replace(given, body=body, headers=given.headers | length)
-        return given
-
-    sentry.answer = lying
-
-
 @pytest.mark.parametrize("has_limits", [False, True])
 def test_counts_that_are_too_high_are_followed_three_times(
     sync, sentry, caplog, has_limits
@@ -788,7 +771,7 @@ def test_counts_that_are_too_high_are_followed_three_times(
     for slug in (HARBOUR, "the-spoiled-yoghurt"):
         add_issues(sentry, slug, 2, each=20)
     remove_loose(sentry)
-    lie(sentry)
+    overcount(sentry)
     output = sync(EVENTS)
 
     assert {*output.keys(EVENTS)} == sentry.truth(EVENTS)
@@ -811,7 +794,7 @@ def test_what_was_read_decides_which_short_lists_are_compared(
     sentry: Any = SentrySimulator([acme], clock=lambda: NOW, page_size=3)
     add_issues(sentry, "first", 5, days=20 if is_first_old else 3)
     add_issues(sentry, "second", 2, days=3 if is_first_old else 20)
-    lie(sentry)
+    overcount(sentry)
     answer = sentry.answer
 
     def first_is_slow(method, url, headers):
@@ -828,6 +811,23 @@ def test_what_was_read_decides_which_short_lists_are_compared(
     again = told(caplog, "were read by project: reading it by issue too")
     assert len(again) == (not is_first_old)
     assert all("project first " in line for line in again)
+
+
+@pytest.mark.parametrize("concurrency", [1, 8])
+def test_days_are_compared_where_hours_are_not_kept(caplog, concurrency):
+    """Old servers, which ignore dates, keep the counts of hours for seven days."""
+    caplog.set_level("INFO")
+    ages = [*range(60, 20 * HOUR, 600), *range(20 * DAY, 40 * DAY, DAY)]
+    sentry = shops(sorted(ages * 3), flavour="self-hosted-9")
+    overcount(sentry)
+    with sentry.patched():
+        config = {"auth_token": TOKEN, "api_url": sentry.url}
+        run(config | {"concurrency": concurrency}, catalog_of(EVENTS))
+
+    counts = [seen.params for seen in sentry.requests if seen.template == STATS]
+    assert any(count["resolution"] == ["1h"] for count in counts) == (concurrency > 1)
+    (line,) = counted(caplog)
+    assert "has 195 of the 390 events" in line
 
 
 @pytest.mark.parametrize("is_strict", [False, True])
@@ -856,7 +856,7 @@ def test_an_audit_that_helps_counts_anew(sync, sentry, caplog):
     for slug in (HARBOUR, "the-spoiled-yoghurt"):
         add_issues(sentry, slug, 2, each=20)
     sentry.project_event_days = 7
-    lie(sentry)
+    overcount(sentry)
     output = sync(EVENTS)
 
     assert len(told(caplog, "were read by project: reading it by issue too")) == 5
