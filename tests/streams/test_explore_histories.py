@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import itertools
-import json
-import sys
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -13,10 +10,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from tap_sentry.cli.execution import Execution
-from tap_sentry.tap import TapSentry
 from tests import IS_SOAK
 from tests.conftest import NOW
+from tests.killed import limited, run_until_killed
 from tests.sentry import TOKEN, SentrySimulator
 from tests.sentry.explore import explore_rows
 from tests.streams.test_explore import LOGS, SPANS, catalog_of, span
@@ -27,10 +23,6 @@ LOOKBACK = timedelta(minutes=30)
 #: The most rows of a list that this smaller Sentry sends. All bursts in one second have
 #: more, but those of one of the four projects have not.
 DEEPEST, PAGE = 400, 10
-
-
-class KilledError(Exception):
-    """The run ends here."""
 
 
 class Step(NamedTuple):
@@ -112,37 +104,18 @@ class History:
             "lookback": f"{LOOKBACK // timedelta(minutes=1)}m",
             "concurrency": step.concurrency,
         }
-        asked, answer = itertools.count(1), self.sentry.answer
-
-        def limited(method, url, headers):
-            if step.requests and next(asked) > step.requests:
-                raise KilledError
-            return answer(method, url, headers)
-
-        code = -1
-        with pytest.MonkeyPatch.context() as patch, self.sentry.patched():
-            patch.setattr("tap_sentry.tap.now", lambda: self.now)
-            patch.setattr("tap_sentry.sync.writer.STATE_SHARE", 1.0)
-            patch.setattr(self.sentry, "answer", limited)
-            patch.setattr("signal.signal", lambda *_: None)
-            wrapper = io.TextIOWrapper(raw := io.BytesIO(), write_through=True)
-            patch.setattr(sys, "stdout", wrapper)
-            tap = TapSentry(
-                config=config, catalog=catalog_of(self.table), state=self.state
-            )
-            try:
-                if step.requests is None:
-                    code = Execution(tap).run()
-                else:
-                    tap.sync_all()
-            except KilledError:
-                pass
-            finally:
-                tap.run.client.scheduler.close()
-                tap.run.writer.flush()
-            wrapper.detach()
-        self.keep([json.loads(line) for line in raw.getvalue().splitlines()])
-        return code
+        output = run_until_killed(
+            self.sentry,
+            config,
+            catalog_of(self.table),
+            self.state,
+            limited(self.sentry.answer, step.requests),
+            share=1.0,
+            now=self.now,
+            ends=step.requests is None,
+        )
+        self.keep(output.messages)
+        return output.code
 
     def keep(self, messages):
         self.last, fresh = [], []

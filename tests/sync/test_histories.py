@@ -7,12 +7,8 @@ the tap that are killed and resumed. `HYPOTHESIS_PROFILE=long` tries many more.
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import functools
-import io
-import json
-import math
 import os
 import sys
 from collections import Counter, defaultdict
@@ -25,10 +21,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, event, given, note, settings
 from hypothesis import strategies as st
 
-from tap_sentry.cli.execution import Execution
-from tap_sentry.tap import TapSentry
 from tests import IS_SOAK
-from tests.conftest import NOW, Output, catalog_of
+from tests.conftest import NOW, catalog_of
+from tests.killed import limited, run_until_killed
 from tests.sentry import FLAVOURS, TOKEN, SentrySimulator
 from tests.sentry.data import Builder, Entries, Feedback
 from tests.sync.test_state import merged
@@ -191,40 +186,6 @@ HISTORIES = st.sampled_from(sorted(FLAVOURS)).flatmap(
 )
 
 
-class UnansweredError(Exception):
-    """The run is killed while it waits for a response."""
-
-
-class Killed(BaseException):
-    """The run is killed while it writes."""
-
-
-class Stdout(io.TextIOWrapper):
-    """Stdout that kills the run after `most` lines, if that is given."""
-
-    def __init__(self, most):
-        self.caught = Caught(most)
-        super().__init__(self.caught, write_through=True)
-
-
-class Caught(io.BytesIO):
-    """Collects lines, and kills the run once there are `most` of them."""
-
-    def __init__(self, most):
-        super().__init__()
-        self.most = most
-
-    def write(self, data):
-        lines = bytes(data).splitlines(keepends=True)
-        if self.most is None:
-            return super().write(b"".join(lines))
-        super().write(b"".join(lines[: self.most]))
-        self.most -= min(len(lines), self.most)
-        if not self.most:
-            raise Killed
-        return len(data)
-
-
 @functools.cache
 def cached_catalog(streams):
     return catalog_of(*streams)
@@ -352,47 +313,30 @@ class Story:
             "issue_refresh": step.refresh,
             "concurrency": self.concurrency,
         }
-        catalog = copy.deepcopy(cached_catalog(step.streams))
-        stdout, code = Stdout(step.lines), 0
-        with pytest.MonkeyPatch.context() as patch, self.sentry.patched():
-            patch.setattr("tap_sentry.tap.now", lambda: self.now)
-            patch.setattr(self.sentry, "answer", self.limited(step))
-            patch.setattr("tap_sentry.sync.writer.STATE_SHARE", step.share)
-            # No STATE line depends on how fast this machine is.
-            patch.setattr("tap_sentry.sync.writer.STATE_SECONDS", math.inf)
-            patch.setattr(sys, "stdout", stdout)
-            # It is meant for a process that ends with the run.
-            patch.setattr("signal.signal", lambda *_: None)
-            tap = TapSentry(
-                config=config, catalog=catalog, state=copy.deepcopy(self.state)
-            )
-            try:
-                if step.is_told or step.requests is None:
-                    code = Execution(tap).run()
-                else:
-                    tap.sync_all()
-            except (Killed, UnansweredError):
-                code = -1
-            finally:
-                tap.run.client.scheduler.close()
-                with contextlib.suppress(Killed):
-                    tap.run.writer.flush()
-        lines = stdout.caught.getvalue().splitlines()
-        return Output([json.loads(line) for line in lines], code)
+        return run_until_killed(
+            self.sentry,
+            config,
+            cached_catalog(step.streams),
+            self.state,
+            self.limited(step),
+            lines=step.lines,
+            share=step.share,
+            now=self.now,
+            ends=step.is_told or step.requests is None,
+        )
 
     def limited(self, step):
         """Return the simulator's `answer`, limited to the requests of the run."""
-        answer, asked, due = self.sentry.answer, count(1), list(step.meanwhile)
+        answer, asked = limited(self.sentry.answer, step.requests), count(1)
+        due = list(step.meanwhile)
 
-        def limited(method, url, headers):
+        def answer_later(method, url, headers):
             number = next(asked)
             while due and due[0][0] <= number:
                 self.arrive(due.pop(0)[1])
-            if step.requests is not None and number > step.requests:
-                raise UnansweredError
             return answer(method, url, headers)
 
-        return limited
+        return answer_later
 
     def keep(self, output):
         """Keep the records, and the keys of those that a STATE followed."""

@@ -6,29 +6,23 @@ faults, and runs that are killed after any number of requests and resumed.
 
 from __future__ import annotations
 
-import contextlib
-import copy
 import functools
-import json
-import math
 import sys
 from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from itertools import count
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
 
-from tap_sentry.cli.execution import Execution
 from tap_sentry.streams.scan_lists import ScanLists
-from tap_sentry.tap import TapSentry
 from tests import IS_SOAK
-from tests.conftest import NOW, Output, catalog_of
+from tests.conftest import NOW, catalog_of
+from tests.killed import limited, run_until_killed
 from tests.sentry import FLAVOURS, TOKEN
 from tests.streams import at, shops
-from tests.sync.test_histories import Stdout, UnansweredError, entry_of, schemas
+from tests.sync.test_histories import entry_of, schemas
 
 pytestmark = pytest.mark.usefixtures("quiet")
 
@@ -212,50 +206,29 @@ class Story:
             "lookback": "0s",
             "concurrency": run.concurrency,
         }
-        asked, answer, prove = count(1), self.sentry.answer, ScanLists.prove
-        proofs = []
-
-        def limited(method, url, headers):
-            if run.requests is not None and next(asked) > run.requests:
-                raise UnansweredError
-            return answer(method, url, headers)
+        prove, proofs = ScanLists.prove, []
 
         def proved(lists):
             proofs.append(prove(lists))
             return proofs[-1]
 
-        stdout, code = Stdout(None), 0
-        with pytest.MonkeyPatch.context() as patch, self.sentry.patched():
-            patch.setattr(self.sentry, "answer", limited)
+        with pytest.MonkeyPatch.context() as patch:
             patch.setattr(ScanLists, "prove", proved)
-            patch.setattr("tap_sentry.sync.writer.STATE_SHARE", 0)
-            patch.setattr("tap_sentry.sync.writer.STATE_SECONDS", math.inf)
-            patch.setattr(sys, "stdout", stdout)
-            patch.setattr("signal.signal", lambda *_: None)
-            tap = TapSentry(
-                config=config,
-                catalog=copy.deepcopy(cached_catalog(self.stream)),
-                state=copy.deepcopy(self.state),
+            output = run_until_killed(
+                self.sentry,
+                config,
+                cached_catalog(self.stream),
+                self.state,
+                limited(self.sentry.answer, run.requests),
+                ends=run.is_told or run.requests is None,
             )
-            try:
-                if run.is_told or run.requests is None:
-                    code = Execution(tap).run()
-                else:
-                    tap.sync_all()
-            except UnansweredError:
-                code = -1
-            finally:
-                tap.run.client.scheduler.close()
-                with contextlib.suppress(BrokenPipeError):
-                    tap.run.writer.flush()
         self.is_sliced = self.is_sliced or True in proofs
         self.figures["requests"] += len(self.sentry.requests)
         self.sentry.requests.clear()
         self.figures["runs"] += 1
         self.figures["runs in slices"] += True in proofs
-        self.figures["runs cut short"] += code != 0
-        lines = stdout.caught.getvalue().splitlines()
-        return Output([json.loads(line) for line in lines], code)
+        self.figures["runs cut short"] += output.code != 0
+        return output
 
 
 def bookmarks(state):

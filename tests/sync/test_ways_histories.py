@@ -6,11 +6,7 @@ and streams that share their pages come and go.
 
 from __future__ import annotations
 
-import contextlib
-import copy
 import itertools
-import json
-import math
 import os
 import sys
 from collections import Counter
@@ -22,10 +18,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, event, given, note, settings
 from hypothesis import strategies as st
 
-from tap_sentry.cli.execution import Execution
-from tap_sentry.tap import TapSentry
 from tests import IS_SOAK
-from tests.conftest import Output
+from tests.killed import run_until_killed
 from tests.sentry import SAAS_LIMITS, TOKEN
 from tests.sentry.data import Entries
 from tests.streams import Unused
@@ -34,14 +28,11 @@ from tests.sync.test_histories import (
     OUT_OF_TIME,
     START,
     Events,
-    Killed,
     Pause,
     Rename,
     Run,
     Status,
-    Stdout,
     Story,
-    UnansweredError,
     bookmarks,
     cached_catalog,
     entry_of,
@@ -251,33 +242,19 @@ class WayStory(Story):
                 when=lambda request: request.path.endswith("/events/"),
             )
             self.has_given_up |= failing.times >= ATTEMPTS
-        catalog = copy.deepcopy(cached_catalog(step.streams))
-        stdout, code = Stdout(step.lines), 0
-        with pytest.MonkeyPatch.context() as patch, self.sentry.patched():
-            patch.setattr("tap_sentry.tap.now", lambda: self.now)
-            patch.setattr(self.sentry, "answer", self.limited(step))
-            patch.setattr("tap_sentry.sync.writer.STATE_SHARE", step.share)
-            # No STATE line depends on how fast this machine is.
-            patch.setattr("tap_sentry.sync.writer.STATE_SECONDS", math.inf)
-            patch.setattr(sys, "stdout", stdout)
-            # It is meant for a process that ends with the run.
-            patch.setattr("signal.signal", lambda *_: None)
-            state = copy.deepcopy(self.state)
-            tap = TapSentry(config=config, catalog=catalog, state=state)
-            try:
-                if step.is_told or step.requests is None:
-                    code = Execution(tap).run()
-                else:
-                    tap.sync_all()
-            except (Killed, UnansweredError):
-                code = -1
-            finally:
-                tap.run.client.scheduler.close()
-                with contextlib.suppress(Killed):
-                    tap.run.writer.flush()
+        output = run_until_killed(
+            self.sentry,
+            config,
+            cached_catalog(step.streams),
+            self.state,
+            self.limited(step),
+            lines=step.lines,
+            share=step.share,
+            now=self.now,
+            ends=step.is_told or step.requests is None,
+        )
         self.sentry.faults.clear()
-        lines = stdout.caught.getvalue().splitlines()
-        return Output([json.loads(line) for line in lines], code)
+        return output
 
     def run(self, step):
         output = super().run(step)
