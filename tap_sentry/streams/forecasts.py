@@ -160,7 +160,7 @@ class Forecaster:
                 lists = stream.issues.every
                 issues = self.issues(lists, context, scan)
                 spent = by_issue(stream.below, pages, issues)
-                is_open = stream.run.settings.events_by == "auto" and not scan.issue
+                is_open = stream.ways.may_choose(scan)
                 spent += Counter({stream.reader.current_path: int(is_open), COUNTS: 1})
                 spent += self.listing(stream.issues, lists, context, scan)
             elif number is None:
@@ -209,15 +209,14 @@ class Forecaster:
         self, stream: EventsOfProjects, context: Context, scan: Scan, sample: Sample
     ) -> bool:
         """Return whether a run reads the events of a project from those of issues."""
-        settings, lists = stream.run.settings, stream.scan_lists
-        if scan.issue is not None or settings.events_by == "issue":
-            return True
+        ways = stream.ways
+        if not ways.may_choose(scan):
+            return bool(ways.is_by_issue(context, scan))
         number = self.events(stream, context, scan) or 0
         pages = math.ceil(number / size_of(stream, sample))
-        if settings.events_by == "project" or not lists.is_limited or pages <= MAX_HELD:
+        if not stream.scan_lists.is_limited or pages <= MAX_HELD:
             return False
-        issues = self.issues(stream.issues.every, context, scan)
-        return stream.ways.is_faster(pages, issues)
+        return ways.is_faster(pages, self.issues(stream.issues.every, context, scan))
 
     def listing(
         self,

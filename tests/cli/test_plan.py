@@ -18,6 +18,7 @@ from click.testing import CliRunner
 from tap_sentry.api.client import SentryClient
 from tap_sentry.cli.command import TapCommand
 from tests.conftest import NOW, catalog_of
+from tests.killed import limited, run_until_killed
 from tests.sentry import FLAVOURS, SAAS_LIMITS, TOKEN, SentrySimulator, Token
 from tests.sentry.data.uneven import uneven
 
@@ -311,6 +312,26 @@ def test_the_way_is_said(two, plan, way, how):
 
     assert found[EVENTS]["how"] == how
     assert (found["issue_events"]["requests"] == 0) == (way == "issue")
+
+
+@pytest.mark.parametrize("way", ["project", "issue"])
+def test_a_scan_goes_on_in_the_way_that_it_began(plan, way):
+    """Neither a setting that has changed nor limits change the way within a scan."""
+    world = uneven(projects=1, issues=9, events=2_000, now=NOW, full_kilobytes=1)
+    simulator = SentrySimulator(world, clock=lambda: NOW, rate_limits=SAAS_LIMITS)
+    config = {"auth_token": TOKEN, "api_url": simulator.url, "events_by": way}
+    answer = limited(simulator.answer, 14)
+    killed = run_until_killed(
+        simulator, config, catalog_of(EVENTS), None, answer, share=1, ends=False
+    )
+    assert killed.code == -1
+    with simulator.patched():
+        found = {
+            setting: plan(simulator, EVENTS, state=killed.state, events_by=setting)
+            for setting in ("auto", "project", "issue")
+        }
+
+    assert {lines[EVENTS]["how"] for lines in found.values()} == {f"1 by {way}"}
 
 
 def test_limits_decide_the_way(plan):
