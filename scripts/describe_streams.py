@@ -164,7 +164,7 @@ VISITED = {
 }
 #: Why streams are not selected by default, where neither scopes nor issues are why.
 LEFT_OUT = {
-    "team_members": "it needs `team:read`, which older tokens may lack",
+    "team_members": "it needs `team:read`, which a token may lack",
     "projects": "it mostly repeats `organization_projects`",
     "project_event_entries": (
         "on sentry.io it sends ten times the requests of `project_events`"

@@ -67,7 +67,7 @@ class SettingReader:
             return default
 
     def bundle_of_environment(self) -> str | None:
-        """Return the file of `REQUESTS_CA_BUNDLE`, which `Session.send` ignores."""
+        """Return the file that the environment names, which `Session.send` ignores."""
         for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
             if path := os.environ.get(variable):
                 if not Path(path).exists():

@@ -88,7 +88,7 @@ SETTINGS = th.PropertiesList(
     ),
     th.Property(
         "explore",
-        # Mistakes in its tables are told by the tap, in words that name them.
+        # The tap checks the tables itself, so that its messages name them.
         th.ArrayType(th.CustomType({})),
         title="Explore",
         description="Tables of your own from Sentry's Explore (spans, logs, errors, "
@@ -153,7 +153,7 @@ SETTINGS = th.PropertiesList(
         th.IntegerType,
         default=8,
         title="Concurrency",
-        description=f"Requests under way at once, 1 to {MAX_CONCURRENCY}.",
+        description=f"Concurrent requests, 1 to {MAX_CONCURRENCY}.",
     ),
     th.Property(
         "request_timeout",
@@ -167,7 +167,7 @@ SETTINGS = th.PropertiesList(
         th.StringType,
         title="CA bundle",
         description="File with the certificate authorities to trust; without it "
-        "REQUESTS_CA_BUNDLE, else the usual ones.",
+        "REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE, else the usual ones.",
     ),
     th.Property(
         "activate_versions",

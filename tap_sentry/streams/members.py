@@ -60,7 +60,7 @@ class TeamMembers(SentryStream):
     parent_stream_type = OrganizationTeams
     primary_keys = ("organization_id", "team_id", "id")
     scopes = ("team:read",)
-    # Tokens that were made for earlier versions of the tap may lack the scope.
+    # On current servers, no stream that is selected by default needs this scope.
     selected_by_default = False
     # Servers before 2020 send the whole list, without a `Link`.
     is_paged = False

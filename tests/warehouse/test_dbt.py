@@ -52,6 +52,8 @@ HOOK = ("operation", "success")
 PRICES = {"error": 0.5, "attachment": 0.001}
 #: A team that one issue of a project of two teams is assigned to.
 TEAM = "ancient-gabelers"
+#: A project with rows in all marts.
+GONE = "telescope"
 
 
 @dataclass
@@ -481,6 +483,51 @@ def test_streams_may_be_missing(request, poor):
         if row["issue"] == "PUMP-STATION-2"
     ]
     assert (reopened["resolved_at"], reopened["times_resolved"]) == (None, None)
+
+
+def test_a_project_that_is_no_longer_listed_goes_by_its_id(duck, files, tmp_path):
+    """The marts keep its rows, and tests only warn of it."""
+    rich, _ = duck
+    there = Path(shutil.copytree(files, tmp_path / "files"))
+    for path in there.glob("organization_projects*.jsonl"):
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        kept = [line for line in lines if json.loads(line)["slug"] != GONE]
+        path.write_text("".join(kept), encoding="utf-8")
+    poor = over_files(there, tmp_path)
+    run = poor.dbt("build")
+
+    assert run.named("warn"), run.printed
+    assert not run.named("error", "fail"), run.printed
+    for mart in MARTS:
+        before = [row for row in rich.rows(mart) if row["project"] == GONE]
+        if mart == "release_health":
+            # Sentry names the projects of a release by their slugs.
+            before = [row for row in before if row["sessions"]]
+        after = [row for row in poor.rows(mart) if row["project"].isdecimal()]
+        assert len({row["project"] for row in after}) == 1
+        assert len(after) == len(before) > 0
+
+
+def test_only_errors_are_compared_with_counts_of_errors(duck, files, tmp_path):
+    """Some servers list events of other kinds, too."""
+    rich, _ = duck
+    there = Path(shutil.copytree(files, tmp_path / "files"))
+    for path in there.glob("project_events*.jsonl"):
+        events = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+        others = [
+            event | {"eventID": event["eventID"][::-1], "type": "transaction"}
+            for event in events
+        ]
+        lines = (f"{json.dumps(event)}\n" for event in events + others)
+        path.write_text("".join(lines), encoding="utf-8")
+    warehouse = over_files(there, tmp_path)
+    run = warehouse.dbt("build")
+
+    assert run.code == 0, run.printed
+    for mart in ("event_completeness", "release_health"):
+        assert Counter(map(str, warehouse.rows(mart))) == Counter(
+            map(str, rich.rows(mart))
+        )
 
 
 @pytest.mark.parametrize(

@@ -1,19 +1,28 @@
 with loaded as (
   select
     project_key,
+    organization_id,
+    project_id,
     -- Old servers count by this date, too. New ones count by the date of receipt, which
     -- only full events have, and which is rarely on another day.
     happened_at::date as day,
     count(*) as events
   from {{ ref('stg_sentry__events') }}
-  group by 1, 2
+  -- Sentry counts errors here.
+  where is_error
+  group by 1, 2, 3, 4
 ),
 
 counted as (
-  select project_key, interval_start::date as day, sum(events)::bigint as events
+  select
+    project_key,
+    organization_id,
+    project_id,
+    interval_start::date as day,
+    sum(events)::bigint as events
   from {{ ref('stg_sentry__event_counts') }}
   where stat = 'generated' and resolution = '1d'
-  group by 1, 2
+  group by 1, 2, 3, 4
 ),
 
 newest as (
@@ -25,7 +34,8 @@ newest as (
 select
   coalesce(loaded.day, counted.day) as day,
   organization.slug as organization,
-  project.slug as project,
+  -- A project that Sentry no longer lists goes by its id.
+  coalesce(project.slug, loaded.project_id, counted.project_id) as project,
   coalesce(loaded.events, 0) as loaded_events,
   counted.events as counted_events,
   counted.events - coalesce(loaded.events, 0) as missing_events,
@@ -35,8 +45,9 @@ select
 from loaded
 full join counted
   on (counted.project_key, counted.day) = (loaded.project_key, loaded.day)
-join {{ ref('stg_sentry__projects') }} as project
-  on project.project_key = coalesce(loaded.project_key, counted.project_key)
 join {{ ref('stg_sentry__organizations') }} as organization
-  on organization.organization_id = project.organization_id
+  on organization.organization_id
+   = coalesce(loaded.organization_id, counted.organization_id)
+left join {{ ref('stg_sentry__projects') }} as project
+  on project.project_key = coalesce(loaded.project_key, counted.project_key)
 left join newest on newest.project_key = counted.project_key

@@ -17,7 +17,8 @@ with checkins as (
 
 select
   organization.slug as organization,
-  project.slug as project,
+  -- A project that Sentry no longer lists goes by its id.
+  coalesce(project.slug, monitor.project_id) as project,
   monitor.slug as monitor,
   coalesce(environment.environment, '(none)') as environment,
   monitor.status as monitor_status,
@@ -37,7 +38,7 @@ select
 from {{ ref('stg_sentry__monitors') }} as monitor
 join {{ ref('stg_sentry__organizations') }} as organization
   on organization.organization_id = monitor.organization_id
-join {{ ref('stg_sentry__projects') }} as project
+left join {{ ref('stg_sentry__projects') }} as project
   on project.project_key = monitor.project_key
 left join {{ ref('stg_sentry__monitor_environments') }} as environment
   on environment.monitor_key = monitor.monitor_key

@@ -8,6 +8,7 @@ health as (
   select
     release_key,
     project_key,
+    project_id,
     sum(sessions) as sessions,
     sum(sessions) filter (where crash_free_session_rate is not null) as rated,
     sum(sessions * crash_free_session_rate) as crash_free,
@@ -16,7 +17,7 @@ health as (
   from {{ ref('stg_sentry__release_health') }}
   -- Days and hours would be counted twice.
   where resolution = '1d'
-  group by release_key, project_key
+  group by release_key, project_key, project_id
 ),
 
 deploys as (
@@ -35,13 +36,14 @@ errors as (
     project_key,
     count(*) as errors
   from {{ ref('stg_sentry__events') }}
-  where release <> ''
+  where is_error and release <> ''
   group by 1, 2
 )
 
 select
   organization.slug as organization,
-  project.slug as project,
+  -- A project that Sentry no longer lists goes by its id.
+  coalesce(project.slug, health.project_id) as project,
   release.version as release,
   release.created_at,
   release.released_at,
@@ -61,11 +63,11 @@ full join health
    = (released.release_key, released.project_key)
 join {{ ref('stg_sentry__releases') }} as release
   on release.release_key = coalesce(released.release_key, health.release_key)
-join {{ ref('stg_sentry__projects') }} as project
-  on project.project_key = coalesce(released.project_key, health.project_key)
 join {{ ref('stg_sentry__organizations') }} as organization
   on organization.organization_id = release.organization_id
+left join {{ ref('stg_sentry__projects') }} as project
+  on project.project_key = coalesce(released.project_key, health.project_key)
 left join deploys on deploys.release_key = release.release_key
 left join errors
   on (errors.release_key, errors.project_key)
-   = (release.release_key, project.project_key)
+   = (release.release_key, coalesce(released.project_key, health.project_key))
