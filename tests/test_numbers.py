@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from scripts.describe_streams import BY_NAME
+from tap_sentry.api.rate_limits import USUAL_CONCURRENT, USUAL_LIMIT
 from tap_sentry.api.retention import PERIODS
-from tap_sentry.api.scheduler import ATTEMPTS
+from tap_sentry.api.scheduler import ATTEMPTS, ATTEMPTS_IF_FOREIGN
 from tap_sentry.cli.execution import GRACE_PERIOD
 from tap_sentry.settings import SETTINGS
-from tap_sentry.streams.event_ways import A_SECOND, AT_A_TIME
 from tap_sentry.streams.events import ProjectEvents
 from tap_sentry.sync.results import ENOUGH
 from tests.sentry.calls import SAAS_LIMITS
@@ -53,7 +53,8 @@ def test_the_readme_says_how_fast_events_are_read_by_issue():
     default = SETTINGS.to_dict()["properties"]["concurrency"]["default"]
     text = page("README.md")
 
-    assert (limit.window, limit.limit, limit.concurrent) == (1, A_SECOND, AT_A_TIME)
+    usual = (1, USUAL_LIMIT, USUAL_CONCURRENT)
+    assert (limit.window, limit.limit, limit.concurrent) == usual
     assert f"up to {limit.limit} requests a second, as for most lists" in text
     assert "300,000 events of 2,000 issues are at most " in text
     assert f"at most {requests:,} requests, which take {minutes} minutes" in text
@@ -74,7 +75,7 @@ def test_the_readme_says_how_the_plan_comes_about():
     assert requests <= 300_000 // ProjectEvents.page_sizes[0] + 2_000
     # The lists and the counts of the projects have limits of their own, and the first
     # second of requests is not held back.
-    least = (requests - 2 * 20) // A_SECOND - 1
+    least = (requests - 2 * 20) // USUAL_LIMIT - 1
     # The limit alone, and a benchmark's bound for a run.
     assert 1 <= (60 * minutes + seconds) / least <= 1.25
 
@@ -158,7 +159,9 @@ def test_the_page_says_how_often_and_how_long():
     """The page about messages has the number of attempts, and the time to end."""
     text = page("docs/troubleshooting.md")
 
-    assert f"A request is tried {WORDS[ATTEMPTS]} times" in text
+    assert f"is tried {WORDS[ATTEMPTS]} times, with growing" in text
+    assert ATTEMPTS_IF_FOREIGN == 2
+    assert "not from Sentry's API is requested once more" in text
     assert f"took nothing for {WORDS[int(GRACE_PERIOD)]} seconds" in text
 
 

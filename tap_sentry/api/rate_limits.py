@@ -22,6 +22,14 @@ PREFIX = "X-Sentry-Rate-Limit-"
 LONGEST_WINDOW = 60.0
 #: Seconds from a response to the reset of a window of a second, at most.
 LONGEST_SECOND = 2.0
+#: The endpoints whose windows are longer than a second, with their seconds.
+WINDOWS = {
+    "/projects/{organization}/{project}/events/": 60,
+    "/projects/{organization}/{project}/users/": 60,
+}
+#: What sentry.io grants to lists that have no limit of their own: requests in a second,
+#: and at a time.
+USUAL_LIMIT, USUAL_CONCURRENT = 40, 25
 #: The longest `Retry-After`, in seconds, that is honored; proxies send longer ones.
 LONGEST_RETRY_AFTER = 900.0
 

@@ -68,7 +68,7 @@ class TapCommand(TapSentry):  # noqa: D101 - the tap's
             type=click.Choice(["table", "json"]),
             is_flag=False,
             flag_value="table",
-            help="Estimate the records, requests and time of a run, and read nothing. "
+            help="Estimate the records, requests and time of a run; write no records. "
             "Use --plan=json for a program.",
         )
         command.params.insert(-2, plan)

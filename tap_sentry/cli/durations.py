@@ -1,4 +1,4 @@
-"""Foretell how long requests take."""
+"""Estimate how long requests take."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import statistics
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from tap_sentry.streams.event_ways import A_SECOND, AT_A_TIME
+from tap_sentry.api import rate_limits
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
@@ -15,12 +15,6 @@ if TYPE_CHECKING:
     from tap_sentry.api.scheduler import RequestScheduler
     from tap_sentry.streams.forecasts import Forecast
 
-#: The lengths of the windows of limits, in seconds, other than one second.
-#: https://docs.sentry.io/api/ratelimits/
-WINDOWS = {
-    "/projects/{organization}/{project}/events/": 60,
-    "/projects/{organization}/{project}/users/": 60,
-}
 #: Seconds of processor time for a request and a record.
 EACH_REQUEST, EACH_RECORD = 0.0015, 0.00004
 #: Seconds until the first request.
@@ -30,7 +24,7 @@ USUAL = 0.1
 
 
 class Durations:
-    """Foretells durations from requests that were measured."""
+    """Estimates durations from requests that were measured."""
 
     def __init__(self, scheduler: RequestScheduler, alone: Mapping[str, float]) -> None:
         """Assume that the server answers as many requests at a time as are sent.
@@ -67,7 +61,7 @@ class Durations:
             busy += number * alone / self.abreast
             limit, at_a_time = self._limits(path)
             if limit:
-                window = WINDOWS.get(path, 1)
+                window = rate_limits.WINDOWS.get(path, 1)
                 # Endpoints with the same limit may share it.
                 bucket = path if window > 1 else (limit, at_a_time)
                 windows[bucket, window] += number / limit
@@ -94,7 +88,9 @@ class Durations:
         """
         for limiter in self._scheduler.limiters_of([path]):
             return limiter.limit, limiter.concurrent
-        return (A_SECOND, AT_A_TIME) if self._has_limits else (None, None)
+        if not self._has_limits:
+            return None, None
+        return rate_limits.USUAL_LIMIT, rate_limits.USUAL_CONCURRENT
 
     @property
     def _has_limits(self) -> bool:

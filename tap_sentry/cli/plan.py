@@ -1,4 +1,4 @@
-"""`--plan`: foretell the records, requests and time of a run, and read nothing.
+"""`--plan`: estimate the records, requests and time of a run.
 
 It reads the lists of organizations, projects and other parents, Sentry's counts of the
 events and issues of each project, and the first page of each other list.
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 class Plan:
-    """Foretells a run of a tap."""
+    """Estimates a run of a tap."""
 
     def __init__(self, tap: TapSentry) -> None:
         """Request nothing yet."""
@@ -201,7 +201,7 @@ def issues_above(stream: SentryStream) -> ProjectIssues | None:
 
 
 def reason_of(error: errors.SentryError) -> str:
-    """Return why a stream cannot be foretold, in a few words."""
+    """Return why a stream cannot be estimated, in a few words."""
     if isinstance(error, errors.MissingEndpointError):
         return "missing on this server"
     if isinstance(error, errors.ForbiddenError):

@@ -17,7 +17,7 @@ class Line:
 
     name: str
     forecast: Forecast = field(default_factory=Forecast)
-    #: Why it cannot be foretold, if it cannot.
+    #: Why it cannot be estimated, if it cannot.
     reason: str = ""
     seconds: float = 0.0
 

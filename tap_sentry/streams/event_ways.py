@@ -10,7 +10,7 @@ import itertools
 import math
 from typing import TYPE_CHECKING, Protocol
 
-from tap_sentry.api import errors
+from tap_sentry.api import errors, rate_limits
 from tap_sentry.api.paged_list import MAX_HELD
 from tap_sentry.api.prefetch import interleaved
 from tap_sentry.streams.stored_events import length_of
@@ -32,11 +32,6 @@ if TYPE_CHECKING:
 
 #: The seconds that a request takes; a constant, so that the choice is always the same.
 LATENCY = 0.25
-#: The seconds of the limit of a project's list.
-MINUTE = 60
-#: What sentry.io grants to lists that have no limit of their own: requests in a second,
-#: and at a time. https://docs.sentry.io/api/ratelimits/
-A_SECOND, AT_A_TIME = 40, 25
 #: How many times as fast the lists of issues have to be.
 GAIN = 2
 
@@ -146,10 +141,10 @@ class EventWays:
     def is_faster(self, pages: int, issues: int) -> bool:
         """Return whether the lists of issues are read in half of the time."""
         lists = self._source.scan_lists
-        each = max(
-            MINUTE / (lists.limit or 1), LATENCY / (lists.at_a_time or AT_A_TIME)
-        )
-        return pages * each >= GAIN * (pages + issues) / A_SECOND
+        window = rate_limits.WINDOWS.get(lists.path, 1)
+        at_a_time = lists.at_a_time or rate_limits.USUAL_CONCURRENT
+        each = max(window / (lists.limit or 1), LATENCY / at_a_time)
+        return pages * each >= GAIN * (pages + issues) / rate_limits.USUAL_LIMIT
 
     def counts(self, context: Context, scan: Scan, *, waits: bool) -> Counts | None:
         """Return the counts of the window of a scan, by hour or by day."""

@@ -1,4 +1,4 @@
-"""Foretell the requests and records of streams, before they are read."""
+"""Estimate the requests and records of streams, before they are read."""
 
 from __future__ import annotations
 
@@ -62,13 +62,13 @@ class Forecast:
 
 
 class Forecaster:
-    """Foretells streams from Sentry's counts of events and issues."""
+    """Estimates streams from Sentry's counts of events and issues."""
 
     def __init__(self) -> None:
         """Know nothing yet."""
         #: The rows of the lists of `preparations`, by key.
         self.answers: dict[Hashable, list[Row]] = {}
-        #: The lists of issues that are foretold for a stream already.
+        #: The lists of issues that are estimated for a stream already.
         self._listed: set[Hashable] = set()
 
     def preparations(self, stream: SentryStream, context: Context) -> list[Prefetch]:
@@ -110,7 +110,7 @@ class Forecaster:
 
     @forecast.register(WindowedStream)
     def _(self, stream: WindowedStream, context: Context, sample: Sample) -> Forecast:
-        """Foretell one list for each window that can have new rows."""
+        """Estimate one list for each window that can have new rows."""
         pages = (2 if sample.has_more else 1) * len(stream.scans(context))
         return Forecast(Counter({stream.reader.current_path: pages}), None)
 

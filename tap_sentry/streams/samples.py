@@ -1,4 +1,4 @@
-"""Request the first page of a list, to foretell what it takes to read it."""
+"""Request the first page of a list, to estimate what it takes to read it."""
 
 from __future__ import annotations
 

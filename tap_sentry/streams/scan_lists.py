@@ -168,9 +168,13 @@ class ScanLists:
         return self._limiter.concurrent if self._limiter else None
 
     @property
+    def path(self) -> str:
+        """The path of the list on this server."""
+        return self._reader.current_path
+
+    @property
     def _limiter(self) -> RateLimiter | None:
-        path = self._reader.current_path
-        return next(iter(self._run.client.scheduler.limiters_of([path])), None)
+        return next(iter(self._run.client.scheduler.limiters_of([self.path])), None)
 
     @property
     def surely_kept(self) -> datetime:

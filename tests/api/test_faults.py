@@ -663,7 +663,7 @@ def test_one_endpoint_that_is_limited_holds_up_no_other(sentry, monkeypatch):
     assert len(asked[first + 1 : second]) >= 2
 
 
-def test_a_reset_that_is_foretold_an_hour_ahead_is_not_believed(sentry, monkeypatch):
+def test_a_reset_an_hour_ahead_is_not_believed(sentry, monkeypatch):
     """A reset an hour ahead in a 200 is cut: Sentry's windows last a minute at most."""
     monkeypatch.setattr(limits, "LONGEST_WINDOW", 0.2)
     answer = sentry.answer

@@ -200,7 +200,7 @@ def test_calls_that_come_together_are_sent_together() -> None:
     fetcher.close()
 
 
-def test_limits_that_headers_foretell_are_never_run_into() -> None:
+def test_limits_that_headers_state_are_never_run_into() -> None:
     """Limits in headers, here 20 per window and one at a time, are never exceeded."""
     template = "projects/{org}/{project}/events/"
     simulator = SentrySimulator(

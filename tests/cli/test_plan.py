@@ -1,4 +1,4 @@
-"""`--plan`, which foretells what a run takes, and reads nothing."""
+"""`--plan`, which estimates what a run takes, and writes no records."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def test_it_is_json_for_programs(two, command):
 
 
 def test_all_streams_of_a_run_have_a_line(sentry, plan):
-    """Every selected stream is foretold, in the order of the run."""
+    """Every selected stream is estimated, in the order of the run."""
     names = {entry["stream"] for entry in catalog_of()["streams"]}
     found = [*plan(sentry, *names)]
 
@@ -257,7 +257,7 @@ def test_streams_that_are_not_selected_are_absent(two, plan):
     assert found["organizations"]["records"] == 0
 
 
-def test_what_the_settings_choose_is_foretold(two, plan):
+def test_what_the_settings_choose_is_estimated(two, plan):
     """Chosen projects, dates and reports make it less."""
     slug = two.organizations[0].projects[0].slug
     whole, one, recent, report = (
@@ -377,7 +377,7 @@ def test_comments_come_with_activities(two, plan):
 
 
 def test_a_second_run_is_shorter(two, plan, sync_two):
-    """With the state of a run, only what is new is foretold."""
+    """With the state of a run, only what is new is estimated."""
     state = sync_two(EVENTS, ISSUES, "project_feedback")
     found = plan(two, EVENTS, ISSUES, "project_feedback", state=state)
 
@@ -397,7 +397,7 @@ def sync_two(two) -> Callable[..., Any]:
     return sync
 
 
-def test_explore_tables_are_foretold(sentry, plan):
+def test_explore_tables_are_estimated(sentry, plan):
     """A table of the settings has a line with a request for each day."""
     tables = [{"name": "slow_spans", "dataset": "spans", "fields": ["span.op"]}]
     found = plan(sentry, explore=tables, start_date="10d")
@@ -405,7 +405,7 @@ def test_explore_tables_are_foretold(sentry, plan):
     assert found["explore_slow_spans"]["requests"] >= 2 * 10
 
 
-def test_a_table_that_is_kept_for_a_shorter_time_is_foretold(sentry, plan):
+def test_a_table_that_is_kept_for_a_shorter_time_is_estimated(sentry, plan):
     """Sentry rejects the start of a run without `start_date`, and the run moves it."""
     tables = [{"name": "log_lines", "dataset": "logs", "fields": ["severity"]}]
     line = plan(sentry, explore=tables)["explore_log_lines"]
@@ -504,7 +504,7 @@ def test_a_server_that_is_no_sentry_is_told_in_a_line(sentry, command, caplog, k
 
 
 def test_a_list_that_fails_is_one_line_of_many(sentry, plan):
-    """A failing list says why, and the others are foretold."""
+    """A failing list says why, and the others are estimated."""
     sentry.fault(500, times=None, when=lambda seen: seen.path.endswith("/keys/"))
     found = plan(sentry, EVENTS, "project_keys")
 

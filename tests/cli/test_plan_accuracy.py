@@ -1,4 +1,4 @@
-"""What `--plan` foretells, compared with what runs take."""
+"""What `--plan` estimates, compared with what runs take."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ AT_A_TIME = {name: replace(limit, limit=10**6) for name, limit in SAAS_LIMITS.it
 SUMMARY = re.compile(r"(\w+): .* read with ([\d,]+) request")
 
 
-def foretold(config: dict[str, Any], catalog: Any, state: Any) -> Counter[str]:
-    """Return the requests of each stream that `--plan` foretells, and their total."""
+def estimated(config: dict[str, Any], catalog: Any, state: Any) -> Counter[str]:
+    """Return the requests of each stream that `--plan` estimates, and their total."""
     said: list[str] = []
     tap = TapSentry(config=config, catalog=catalog, state=state)
     assert show(tap, "json", said.append) == 0
@@ -55,7 +55,7 @@ def compare(caplog) -> Callable[..., Any]:
     ) -> Any:
         config = {"auth_token": TOKEN, "api_url": sentry.url, **settings}
         catalog = catalog_of(*streams) if streams else None
-        expected = foretold(config, catalog, state)
+        expected = estimated(config, catalog, state)
         cost = len(sentry.requests)
         sentry.requests.clear()
         caplog.clear()
