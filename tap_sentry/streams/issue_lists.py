@@ -48,7 +48,7 @@ class Listed:
 
 
 #: Page sizes for the head of a list that is read a second time.
-HEAD = (25, 5)
+HEAD = (50, 25, 5)
 
 
 class IssueLists:
@@ -111,7 +111,8 @@ class IssueLists:
                 pages += 1
                 self._run.checkpoint()
             if pages > 1:
-                # An issue with a new event moves from a later page to an earlier one.
+                # An issue with a new event moves from a later page to an earlier one,
+                # to the place of the date of that event.
                 prefetch = functools.partial(self.prefetch, context, window, found)
                 for page in reader.pages(context, prefetch, cut):
                     yield from _new_issues(page, found)
@@ -149,7 +150,7 @@ class IssueLists:
             context: The context of the project.
             window: The window.
             found: The issues found so far, to read only the head of the list again: up
-                to the first page that has no others.
+                to the first page that has no others and none with a recent event.
         """
         make = functools.partial(self._list, context, window, found)
         key = self._key(context, window) if found is None else "head"
@@ -172,8 +173,17 @@ class IssueLists:
     ) -> PagedList:
         reader, query = self._issues.reader, self.parameters(context, window)
 
+        settings = self._run.settings
+        recent = settings.started - settings.lookback
+
         def is_known(page: Page) -> bool:
-            return found is not None and all(id_of(row) in found for row in page.rows)
+            if found is None or any(id_of(row) not in found for row in page.rows):
+                return False
+            dates = [instant_of(row, "lastSeen") for row in page.rows]
+            # An event that arrives late by `lookback` may have moved an issue to here.
+            return window.end <= recent or all(
+                date is None or date < recent for date in dates
+            )
 
         def is_older(page: Page) -> bool:
             dates = [instant_of(row, "lastSeen") for row in page.rows]

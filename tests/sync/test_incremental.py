@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import logging
 import re
@@ -576,24 +577,34 @@ def test_issues_of_a_past_window_are_found_below_newer_ones(flavour, small):
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
-def test_an_issue_that_moves_up_while_the_list_is_read_is_not_lost(
-    flavour, clock, small
+@pytest.mark.parametrize(
+    ("step", "page", "late"),
+    [(DAY, 2, HOUR / 2), (HOUR / 12, 3, HOUR / 4 + HOUR / 24)],
+    ids=["to the top", "to the middle"],
+)
+def test_an_issue_that_moves_up_while_the_list_is_read_is_not_lost(  # noqa: PLR0913, PLR0917 - three values and three fixtures
+    flavour, step, page, late, clock, small
 ):
-    """An issue that a new event moves up to a page already read is not lost."""
+    """An issue that a new event moves up to a page already read is not lost.
+
+    It moves to the place of the date of that event, which may be late.
+    """
     sentry = small(flavour)
-    for number in range(6):
+    for number in range(8):
         issue = sentry.add_issue("shop-0", f"Error: {number}")
-        fill(sentry, [NOW - number * DAY - HOUR, NOW - 9 * DAY], issue=issue)
+        newest = NOW - (number + 1) * step
+        fill(sentry, [newest - (number == 7) * 5 * HOUR, NOW - 9 * DAY], issue=issue)
     moving, answer = issue, sentry.answer
+    pages = itertools.count(1)
     added: list[Event] = []
 
     def answered(method, url, headers):
-        if "/issues/?" in url and "cursor=" in url and not added:
-            added.append(sentry.add_event("shop-0", moving, NOW - HOUR / 2))
+        if "/issues/?" in url and not added and next(pages) == page:
+            added.append(sentry.add_event("shop-0", moving, NOW - late))
         return answer(method, url, headers)
 
     sentry.answer = answered
-    first = tap("project_issues", "issue_events")
+    first = tap("project_issues", "issue_events", concurrency=1)
     clock.go(hours=2)
     second = tap("project_issues", "issue_events", state=first.state)
 
