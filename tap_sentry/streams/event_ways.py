@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tap_sentry.run import Run
     from tap_sentry.streams.base import Context
     from tap_sentry.streams.event_audit import Audit
+    from tap_sentry.streams.issue_children import IssueChild
     from tap_sentry.streams.issue_lists import Listed
     from tap_sentry.streams.scan_lists import ScanLists
     from tap_sentry.streams.slices import Slices
@@ -72,8 +73,8 @@ class EventSource(Protocol):
         """The list of the issues of a project, as soon as it may be requested."""
 
     @property
-    def is_unverified(self) -> bool:
-        """Whether it is not known yet which of two paths the lists of issues have."""
+    def below(self) -> IssueChild:
+        """The stream of the events of issues."""
 
     def issues_of(
         self, context: Context, scan: Scan, *, waits: bool
@@ -202,7 +203,8 @@ class EventWays:
         source = self._source
         yield from source.issue_lists(context, scan)
         while (
-            source.issues_of(context, scan, waits=False) is None or source.is_unverified
+            source.issues_of(context, scan, waits=False) is None
+            or source.below.reader.is_unverified
         ):
             yield None
         plans = source.issue_prefetches(context, scan)

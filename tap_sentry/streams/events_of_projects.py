@@ -96,7 +96,7 @@ class EventsOfProjects(WindowedStream):
         if self.ways.may_choose(scan):
             first = [*itertools.islice(pages, 1)]
             for page, *_ in first:
-                # The list of issues may not show those yet that the newest events name.
+                # The newest events may name issues that no list shows yet.
                 is_whole = self.issues.every.add_rows(
                     context, page.rows, self.scan_lists.date_of
                 )
@@ -107,11 +107,17 @@ class EventsOfProjects(WindowedStream):
             )
             return True
         del pages
-        tally = self.tally(context, scan)
-        is_complete = yield from self._by_issue(context, scan, tally, saves=saves)
+        tally, every = self.tally(context, scan), self.issues.every
+        is_complete, shares = yield from self._by_issue(
+            context, scan, tally, saves=saves
+        )
         self.end_slices(context, scan)
+        named = every.named(context, scan.window)
         if is_complete:
             yield from self._check(context, scan, tally, by_issue=True)
+        if shares:
+            new = every.named(context, scan.window) - named
+            self.below.finish(context, scan, new)
         return is_complete
 
     def _by_project(
@@ -181,7 +187,7 @@ class EventsOfProjects(WindowedStream):
             tally.add(rows, self.scan_lists.date_of)
 
     def on_siblings_synced(self, context: Context) -> None:
-        """Forget the issues of the project."""
+        """Forget the scans and the issues of the project."""
         del context
         for stream in (self, self.below):
             stream.forget_scans()
@@ -191,11 +197,17 @@ class EventsOfProjects(WindowedStream):
 
     def _by_issue(
         self, context: Context, scan: Scan, tally: Tally, *, saves: bool
-    ) -> Generator[Row, None, bool]:
-        """Yield the records of a scan from the lists of its issues, by ascending id."""
+    ) -> Generator[Row, None, tuple[bool, bool]]:
+        """Yield the records of a scan from the lists of its issues, by ascending id.
+
+        Returns:
+            Whether they are complete, and whether the other stream has all of them too.
+        """
         is_complete, below = True, self.below
-        shares = saves and self.shares(context, scan)
+        shares = saves and below.shares(context, scan)
         for issue in self._left(context, scan, every=shares):
+            if not (shares or issue.is_error):
+                continue
             with self.run.parts.reading(self, issue.context) as outcome:
                 for records, at in self._issue(issue, scan, tally, shares=shares):
                     yield from records
@@ -203,14 +215,14 @@ class EventsOfProjects(WindowedStream):
                         self._progress(context, at, saves=saves, shares=shares)
             if below.held:
                 below.flush(issue.context)
+            # The other stream reads and reports the rest itself.
+            shares = shares and outcome.is_read
             # The state stays at the first issue that has to be tried again.
             is_complete = is_complete and outcome.is_final
             saves = saves and is_complete
             after = Scan(scan.window, issue=issue.id + 1, rows=tally.rows)
             self._progress(context, after, saves=saves, shares=shares)
-        if saves and shares:
-            self.run.bookmarks.finish(below.name, below.key(context), scan)
-        return is_complete
+        return is_complete, shares
 
     def _left(self, context: Context, scan: Scan, *, every: bool) -> Iterator[Issue]:
         """Yield the issues that are left of a scan, by ascending id."""
@@ -251,17 +263,9 @@ class EventsOfProjects(WindowedStream):
         self, context: Context, reached: Scan, *, saves: bool, shares: bool
     ) -> None:
         """Record how far a scan has come, also for the stream that shares its rows."""
-        below = self.below
         if saves and shares:
-            self.run.bookmarks.progress(below.name, below.key(context), reached)
+            self.below.reach(context, reached)
         self.progress(context, reached, saves=saves)
-
-    def shares(self, context: Context, scan: Scan) -> bool:
-        """Return whether the stream of the events of issues has to read the same."""
-        settings, below = self.run.settings, self.below
-        is_narrower = settings.issue_query or settings.issue_ids
-        is_read = below.selected and below.saves_state and not is_narrower
-        return is_read and below.scans(context)[:1] == [scan]
 
     def issues_of(
         self, context: Context, scan: Scan, *, waits: bool
@@ -279,17 +283,12 @@ class EventsOfProjects(WindowedStream):
             yield None
         yield self.issues.every.prefetch(context, scan.window)
 
-    @property
-    def is_unverified(self) -> bool:
-        """Whether it is not known yet which of two paths the lists of issues have."""
-        return self.below.reader.is_unverified
-
     def issue_prefetches(
         self, context: Context, scan: Scan
     ) -> Iterator[Iterator[Prefetch | None]]:
         """Yield the lists of each issue of a project."""
         issues = self.issues_of(context, scan, waits=False) or {}
-        shares = self.shares(context, scan)
+        shares = self.below.shares(context, scan)
         for issue in left_of(issues, scan, every=shares):
             one = {**context, "issue_id": str(issue)}
             yield self.below.scan_prefetches(one, scan.of_issue(issue))

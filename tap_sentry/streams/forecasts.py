@@ -195,7 +195,7 @@ class Forecaster:
                     number = self.events(above, context, scan)
                 if (
                     above.selected
-                    and above.shares(context, scan)
+                    and stream.shares(context, scan)
                     and self.is_by_issue(above, context, scan, sample)
                 ):
                     found.add(Forecast(records=None if stream.is_entries else number))

@@ -104,6 +104,31 @@ class IssueChild(WindowedStream):
             # The project is counted when its turn comes.
             counter.contexts = contexts
 
+    def shares(self, context: Context, scan: Scan) -> bool:
+        """Return whether this stream has to read all issues of a scan of another."""
+        settings = self.run.settings
+        is_narrower = settings.issue_query or settings.issue_ids
+        is_read = self.selected and self.saves_state and not is_narrower
+        return is_read and self.scans(context)[:1] == [scan]
+
+    def reach(self, context: Context, reached: Scan) -> None:
+        """Record how far another stream has come that reads for this one, too."""
+        self.run.bookmarks.progress(self.name, self.key(context), reached)
+
+    def finish(self, context: Context, scan: Scan, named: set[int]) -> None:
+        """Record that another stream has read a scan for this one, too.
+
+        Args:
+            context: The context of the project.
+            scan: The scan.
+            named: Issues that were found later. This stream reads them itself, and
+                those with higher ids again.
+        """
+        if named:
+            self.reach(context, Scan(scan.window, issue=min(named)))
+        else:
+            self.run.bookmarks.finish(self.name, self.key(context), scan)
+
     def listed(self, context: Context, scan: Scan) -> Listed | None:
         """Return the issue as it is listed."""
         found = self.parent.lists.known(context, scan.window)

@@ -44,6 +44,8 @@ class Outcome:
 
     #: Whether it is settled: the part was read, or it does not exist.
     is_final: bool = True
+    #: Whether the part was read.
+    is_read: bool = False
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,7 @@ class Parts:
             outcome.is_final = not isinstance(error, errors.TransientError)
             self.skip(stream, context, str(error), is_essential=is_essential)
         else:
+            outcome.is_read = True
             # A part with skipped parts of its own, such as issues of a project, counts
             # as read only if one of those was read.
             if self.results.skips[stream] == skips:

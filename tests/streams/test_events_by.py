@@ -744,6 +744,42 @@ def test_an_issue_that_no_list_shows_makes_the_project_be_read_too(
     assert counted(caplog) == []
 
 
+@pytest.mark.usefixtures("limits")
+def test_an_issue_that_the_audit_finds_is_in_both_streams(sync, sentry):
+    """The stream that shares the pages reads the events of that issue, too."""
+    hidden = sentry.add_issue(MOVER, "Error: not listed yet")
+    sentry.unlisted.add(hidden.id)
+    for hour in range(10):
+        sentry.add_event(MOVER, hidden, NOW - timedelta(days=9, hours=hour))
+    for second in range(2):
+        issue = sentry.project(MOVER).issues[0]
+        sentry.add_event(MOVER, issue, NOW - timedelta(seconds=second + 1))
+    output = sync(EVENTS, "issue_events", **HERE)
+
+    project = sentry.project(MOVER)
+    for stream in (EVENTS, "issue_events"):
+        assert {*output.keys(stream)} == {*true_keys(sentry, stream, MOVER)}
+        assert entry(output, stream, project) == {"bookmark": "2026-11-20T12:30:15Z"}
+
+
+@pytest.mark.parametrize("way", ["issue", "auto"])
+@pytest.mark.parametrize("failing", [1, 3])
+@pytest.mark.usefixtures("limits")
+def test_issues_that_fail_are_told_of_both_streams(sync, sentry, caplog, way, failing):
+    """What the stream that shares the pages lacks is told as if it read them itself."""
+    issues = sentry.project(MOVER).issues
+    gone = {issue.id for issue in issues[:failing]}
+    for issue in gone:
+        sentry.fault(404, times=None, when=at(f".*/issues/{issue}/events/"))
+    output = sync(EVENTS, "issue_events", events_by=way, **HERE)
+
+    assert len(told(caplog, "issue_events skipped", "issue")) == failing
+    kept = sum(len(issue.events) for issue in issues if issue.id not in gone)
+    assert len({*output.keys("issue_events")}) == kept
+    assert bool(told(caplog, "issue_events returned no records")) == (failing == 3)
+    assert len(issues) == 3
+
+
 def test_by_issue_tells_that_an_issue_is_missing(sync, sentry, caplog):
     """With `events_by: issue` the projects are not read."""
     hidden = sentry.project(MOVER).issues[1]
