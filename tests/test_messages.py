@@ -26,8 +26,10 @@ ERRORS = {
 }
 #: Variables that hold a message before it is raised or logged.
 TEXTS = {"msg", "message", "reason", "why"}
-#: Functions that return messages, which are shown unchanged.
-TELLING = {"_cause"}
+#: Functions that return or yield messages, which are shown unchanged.
+TELLING = {
+    *("_cause", "_mistakes", "_wrong_texts", "_wrong_fields", "_wrong_interval"),
+}
 
 
 def told(node: ast.expr) -> str | None:
@@ -47,6 +49,18 @@ def told(node: ast.expr) -> str | None:
     return None
 
 
+def given(function: ast.FunctionDef) -> list[ast.expr]:
+    """What a function yields, and the items of the tuples in it."""
+    found: list[ast.expr] = []
+    for node in ast.walk(function):
+        match node:
+            case ast.Tuple(elts=items):
+                found += items
+            case ast.Yield(value=ast.expr() as value):
+                found.append(value)
+    return found
+
+
 def texts(tree: ast.AST) -> list[str]:
     """The messages in a module."""
     found: list[str | None] = []
@@ -61,12 +75,16 @@ def texts(tree: ast.AST) -> list[str]:
                 args=[text, *_],
             ):
                 found.append(told(text))
-            case ast.Call(
-                func=ast.Attribute(
-                    value=ast.Attribute(attr="errors") | ast.Name(id="wrong"),
-                    attr="append",
-                ),
-                args=[text],
+            case (
+                ast.Call(
+                    func=ast.Attribute(
+                        value=ast.Attribute(attr="errors")
+                        | ast.Name(id="wrong" | "errors"),
+                        attr="append",
+                    ),
+                    args=[text],
+                )
+                | ast.Call(func=ast.Attribute(attr="_is_wrong"), args=[text])
             ):
                 found.append(told(text))
             case ast.Call(
@@ -83,13 +101,8 @@ def texts(tree: ast.AST) -> list[str]:
             ) if name in TEXTS:
                 found.append(told(value))
             case ast.FunctionDef(name=name) if name in TELLING:
-                found += [
-                    told(text)
-                    for part in ast.walk(node)
-                    if isinstance(part, ast.Tuple)
-                    for text in part.elts
-                ]
-    return [text.removeprefix("; ") for text in found if text and text.strip("…: ")]
+                found += map(told, given(node))
+    return [text.removeprefix("; ") for text in found if text and text.strip("…:; ")]
 
 
 def messages() -> dict[str, str]:
