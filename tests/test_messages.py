@@ -25,7 +25,7 @@ ERRORS = {
     *("ForeignResponseError", "UnexpectedJSONError"),
 }
 #: Variables that hold a message before it is raised or logged.
-TEXTS = {"msg", "message", "reason", "why"}
+TEXTS = {"msg", "message", "reason", "why", "NO_SENTRY"}
 #: Functions that return or yield messages, which are shown unchanged.
 TELLING = {
     *("_cause", "_mistakes", "_wrong_texts", "_wrong_fields", "_wrong_interval"),

@@ -14,7 +14,8 @@ from tap_sentry.streams.organizations import Organizations
 from tap_sentry.streams.projects import OrganizationProjects
 from tap_sentry.streams.teams import OrganizationTeams
 from tap_sentry.sync.directory import id_and_slug
-from tap_sentry.sync.results import counted
+from tap_sentry.sync.parts import NO_SENTRY
+from tap_sentry.sync.results import number_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
     from tap_sentry.tap import TapSentry
 
 S = TypeVar("S", bound="SentryStream")
-
-#: The hint for a server that does not respond like Sentry.
-NO_SENTRY = "check that api_url is the address of a Sentry server"
 
 
 class Check:
@@ -58,7 +56,7 @@ class Check:
                 if stream.kind == "project" or stream.selection.included:
                     self._named(stream, found)
         if self._wrong:
-            number = counted(self._wrong, "thing")
+            number = number_of(self._wrong, "thing")
             self._say(f"{number} {'is' if self._wrong == 1 else 'are'} wrong")
         else:
             self._say("OK")
@@ -149,11 +147,10 @@ class Check:
                 chosen = len(stream.rows_of({"organization_id": key}))
             except errors.SentryError as error:
                 complete = False
-                reason = error
-                self._is_wrong(f"organization {slug}: no {stream.kind}s: {reason}")
+                self._is_wrong(f"organization {slug}: no {stream.kind}s: {error}")
                 continue
             whole = len(stream.names) - before
-            number = counted(whole, stream.kind)
+            number = number_of(whole, stream.kind)
             if chosen < whole:
                 number = f"{chosen} of {number}"
             self._right(f"organization {slug}: {number}")

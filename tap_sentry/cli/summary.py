@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tap_sentry.sync.results import counted, percentage
+from tap_sentry.sync.results import number_of, percentage
 
 if TYPE_CHECKING:
     from tap_sentry.sync.metrics import StreamCounter
@@ -31,8 +31,8 @@ class StreamSummary:
 
     def __str__(self) -> str:
         """Format the summary as one line."""
-        records = counted(self.records, "record") if self.records else "no records"
-        requests = counted(self.requests, "request")
+        records = number_of(self.records, "record") if self.records else "no records"
+        requests = number_of(self.requests, "request")
         message = f"{self.name}: {records} read with {requests}"
         if self.waited >= 1:
             message += f", held back by limits for {duration(self.waited)}"
@@ -105,7 +105,7 @@ def extent(
     """
     parts = []
     if counter.kind:
-        whole = counted(max(known, counter.contexts), counter.kind)
+        whole = number_of(max(known, counter.contexts), counter.kind)
         is_part = counter.contexts < known
         parts.append(f"{counter.contexts:,} of {whole}" if is_part else whole)
     if skipped:

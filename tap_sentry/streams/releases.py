@@ -24,7 +24,7 @@ from tap_sentry.streams.schema import (
     schema_of,
     text,
 )
-from tap_sentry.sync.results import counted
+from tap_sentry.sync.results import number_of
 
 if TYPE_CHECKING:
     from singer_sdk import Tap
@@ -145,7 +145,7 @@ class ReleaseList(DatedStream):
                 "Sentry cannot look up a release by a version with a slash or of dots "
                 "alone: %s lacks %s, such as %s",
                 self.name,
-                counted(len(versions), "release"),
+                number_of(len(versions), "release"),
                 min(versions),
             )
         super().on_parents_synced(context)

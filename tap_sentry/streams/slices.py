@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 #: The pages that a slice is expected to have. It is left after one more.
 PAGES = MAX_HELD - 1
-#: The pages that the list of an issue shall have left before it is cut.
+#: The list of an issue is cut if at least so many of its pages are left.
 MANY = 12
 #: The pages after which a list is left whose rows are not counted …
 UNCOUNTED = 32

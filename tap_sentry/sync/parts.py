@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     Context = Mapping[str, Any]
 
 
+#: The hint for a server that does not respond like Sentry.
+NO_SENTRY = "check that api_url is the address of a Sentry server"
+
+
 class PartSource(Protocol):
     """What a stream declares about its parts."""
 
@@ -138,7 +142,7 @@ class Parts:
         if is_essential:
             msg = f"{stream} cannot be read: {reason}"
             if not self.endpoints.has_any:
-                msg += "; check that api_url is the address of a Sentry server"
+                msg += f"; {NO_SENTRY}"
             raise FatalAPIError(msg)
         # A plan or server without the feature says nothing about the token.
         is_unavailable = denial is not None and denial.is_unavailable_feature

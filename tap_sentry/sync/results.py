@@ -149,32 +149,34 @@ class Results:
             )
         for stream, number in sorted(self._outside.items()):
             logger.info(
-                "%s: %s records were dated outside the window and left out",
+                "%s: left out %s dated outside the window",
                 stream,
-                f"{number:,}",
+                number_of(number, "record"),
             )
         for stream, number in sorted(self._without_id.items()):
-            logger.warning("%s: %d records without an id were left out", stream, number)
+            logger.warning(
+                "%s: left out %s without an id", stream, number_of(number, "record")
+            )
         for stream, number in sorted(self._missed.items()):
             if number:
                 logger.warning(
                     "%s: %s may be missing: between two pages of a list this server "
                     "repeats records of the same moment and leaves out others",
                     stream,
-                    counted(number, "record"),
+                    number_of(number, "record"),
                 )
         for stream, number in sorted(self._cut.items()):
             logger.warning(
                 "%s: older records of %s may be missing: Sentry sends only the newest",
                 stream,
-                counted(number, "issue"),
+                number_of(number, "issue"),
             )
         for stream, number in sorted(self._sampled.items()):
             logger.warning(
                 "%s: Sentry has read only a part of its data for %s: rows are missing, "
                 "and figures are estimates",
                 stream,
-                counted(number, "window"),
+                number_of(number, "window"),
             )
         self._log_counted(logger)
         self._log_skipped(logger)
@@ -197,7 +199,8 @@ class Results:
                     percentage(read / counted),
                 )
             if (unlisted := len(short) - MAX_LISTED) > 0:
-                logger.warning("%s lacks events of %d more parts", stream, unlisted)
+                more = number_of(unlisted, "more part")
+                logger.warning("%s lacks events of %s", stream, more)
 
     def _log_skipped(self, logger: logging.Logger) -> None:
         """Log the parts that were skipped, not all of them if they are many."""
@@ -215,11 +218,11 @@ class Results:
 
 
 def percentage(share: float) -> str:
-    """Format a part of a whole, such as `99.98 %`; 100 % only where nothing lacks."""
+    """Format a part of a whole, such as `99.98 %`; 100 % only if nothing is missing."""
     return f"{math.floor(share * 10_000) / 100:g} %"
 
 
-def counted(number: int, what: str) -> str:
+def number_of(number: int, what: str) -> str:
     """Format a number of things, such as `1 record` or `1,200 records`."""
     if number == 1:
         return f"1 {what}"

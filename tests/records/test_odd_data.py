@@ -342,7 +342,7 @@ def check_nameless(
     assert not run.skipped
     assert run.rows() == expected.rows()
     check(run)
-    assert f"{stream}: 1 records without an id were left out" in caplog.text
+    assert f"{stream}: left out 1 record without an id" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -203,4 +203,4 @@ def test_a_user_without_a_key_is_told_of(sync, sentry, caplog):
     sentry.fault(200, body=body, headers=link, when=at("projects/.*/telescope/users/"))
     sync("project_users", projects=["telescope"])
 
-    assert told(caplog, "project_users: 1 records without an id were left out")
+    assert told(caplog, "project_users: left out 1 record without an id")
