@@ -92,7 +92,8 @@ SETTINGS = th.PropertiesList(
         th.ArrayType(th.CustomType({})),
         title="Explore",
         description="Tables of your own from Sentry's Explore (spans, logs, errors, "
-        "figures of them): a list of name, dataset, fields, query, projects, interval.",
+        "aggregates of them): a list of name, dataset, fields, query, projects, "
+        "interval.",
     ),
     th.Property(
         "start_date",

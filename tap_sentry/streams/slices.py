@@ -87,7 +87,7 @@ class Slices:
         self.first_rows: int | None = None
         #: What leaves each list. One that is made twice, because its path or the
         #: retention has changed, may still be requested in its older form.
-        self._leavers: dict[Hashable, object] = {}
+        self._leavers: dict[Hashable, Callable[[Page, bool], bool]] = {}
         #: What each list was left with; None for a list that was read to its end.
         self._rests: dict[Hashable, Rest | None] = {}
         #: The slices that were cut out of each rest.

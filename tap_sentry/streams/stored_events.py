@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     import requests
 
+    from tap_sentry.records.bodies import Row
     from tap_sentry.streams.base import Context, SentryStream
 
 #: The start of each hour or day, by ascending time, and the number of its events.
@@ -126,9 +127,9 @@ class StoredEvents:
         return self._counts[key]
 
 
-def counts_of(rows: list[dict[str, object]]) -> Counts:
+def counts_of(rows: list[Row]) -> Counts:
     """Return the counts in an answer."""
-    return [(row["timestamp"], row["count"]) for row in rows]  # type: ignore[misc] # as decoded
+    return [(row["timestamp"], row["count"]) for row in rows]
 
 
 def key_of(context: Context, window: Window, length: timedelta) -> tuple[Hashable, ...]:
