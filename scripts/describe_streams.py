@@ -326,7 +326,9 @@ def replication(stream: Any) -> str:
     if stream.name in REPLICATION:
         parts.append(REPLICATION[stream.name])
     if issubclass(stream, IssueList):
-        parts.append("issues with new events, and all once per `issue_refresh`")
+        parts.append(
+            "issues with new events, and all once per `issue_refresh`; each whole"
+        )
     if issubclass(stream, IntervalStream):
         parts.append("the newest two days are read again")
     elif issubclass(stream, EventCounts):

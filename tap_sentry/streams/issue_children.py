@@ -13,7 +13,6 @@ from tap_sentry.windows import BEGINNING, Window
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
-    from datetime import datetime
 
     from singer_sdk import Tap
 
@@ -180,22 +179,23 @@ class IssueList(IssueChild):
     def read(
         self, context: Context, scan: Scan
     ) -> Iterator[tuple[list[Row], Scan | None]]:
-        """Yield the new rows of an issue, all at once."""
+        """Yield the rows of an issue, all at once."""
+        del scan
         rows = list(self.rows(context))
         for row in rows:
             row["issue_id"] = context["issue_id"]
-        yield self.new_rows(rows, context, scan.window.end), None
+        yield self.wanted(rows, context), None
 
-    def new_rows(self, rows: list[Row], context: Context, end: datetime) -> list[Row]:
-        """Return the rows since all issues were last visited, if rows have dates."""
+    def wanted(self, rows: list[Row], context: Context) -> list[Row]:
+        """Return the rows between the dates of the settings, if rows have dates.
+
+        Older ones than the last run come again: it need not have visited the issue.
+        """
+        del context
         if not self.replication_key:
             return rows
-        start = self.run.settings.start or BEGINNING
-        organization = str(context["organization_id"])
-        last = self.run.bookmarks.refreshed(self.name, organization)
-        if last is not None and self.saves_state:
-            start = max(start, last - self.run.settings.lookback)
-        window = Window(start, end)
+        settings = self.run.settings
+        window = Window(settings.start or BEGINNING, settings.end)
         dates = [instant_of(row, self.replication_key) for row in rows]
         return [
             row

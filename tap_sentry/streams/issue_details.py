@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from tap_sentry.api import errors
 from tap_sentry.records import bodies
+from tap_sentry.records.dates import instant_of
 from tap_sentry.streams.issue_children import IssueList
 from tap_sentry.streams.schema import (
     ORGANIZATION_ID,
@@ -22,10 +23,10 @@ from tap_sentry.streams.schema import (
     schema_of,
     text,
 )
+from tap_sentry.windows import BEGINNING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-    from datetime import datetime
 
     from singer_sdk import Tap
 
@@ -100,15 +101,24 @@ class IssueActivities(IssueList):
         self.kept.clear()
         return super().records(context)
 
-    def new_rows(self, rows: list[Row], context: Context, end: datetime) -> list[Row]:
-        """Return the activities since all issues were last visited."""
-        new = super().new_rows(rows, context, end)
+    def wanted(self, rows: list[Row], context: Context) -> list[Row]:
+        """Return the activities between the dates of the settings."""
         if len(rows) < MOST_ACTIVITIES:
             if self.is_kept:
                 self.kept[context["issue_id"]] = rows
-        elif len(new) == len(rows):
+        elif self.is_cut_short(rows, context):
             self.run.results.add_cut(self.name)
-        return new
+        return super().wanted(rows, context)
+
+    def is_cut_short(self, rows: list[Row], context: Context) -> bool:
+        """Return whether all rows are newer than the last visit of all issues."""
+        start = self.run.settings.start or BEGINNING
+        organization = str(context["organization_id"])
+        last = self.run.bookmarks.refreshed(self.name, organization)
+        if last is not None and self.saves_state:
+            start = max(start, last - self.run.settings.lookback)
+        dates = [instant_of(row, self.replication_key) for row in rows]
+        return all(date is None or date >= start for date in dates)
 
 
 class IssueComments(IssueList):
@@ -144,7 +154,7 @@ class IssueComments(IssueList):
     def read(
         self, context: Context, scan: Scan
     ) -> Iterator[tuple[list[Row], Scan | None]]:
-        """Yield the new comments on an issue; all activities have them too."""
+        """Yield the comments on an issue; the activities have them too."""
         rows = self.sibling(IssueActivities).kept.pop(context["issue_id"], None)
         if rows is None:
             yield from super().read(context, scan)
@@ -153,7 +163,7 @@ class IssueComments(IssueList):
             notes = [
                 row for row, kind in zip(rows, kinds, strict=True) if kind == "note"
             ]
-            yield self.new_rows(notes, context, scan.window.end), None
+            yield self.wanted(notes, context), None
 
     def records_of(self, row: Row, context: Context) -> Iterable[Row]:
         """Yield a comment without what all comments have in common."""

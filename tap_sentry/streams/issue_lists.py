@@ -48,7 +48,7 @@ class Listed:
 
 
 #: Page sizes for the head of a list that is read a second time.
-HEAD = (50, 25, 5)
+HEAD = (25, 5)
 
 
 class IssueLists:
