@@ -196,10 +196,16 @@ def test_the_next_run_brings_what_is_new_and_the_lookback(runs):
         for stream in STREAMS
     }
 
-    assert {stream: runs.second.keys(stream) for stream in STREAMS} == {
+    expected = {
         stream: sorted(runs.sentry.truth(stream, start))
         for stream, start in since.items()
     }
+    # All activities and comments of the issues that are visited.
+    visited = {key[-1] for key in expected["project_issues"]}
+    for stream in ("issue_activities", "issue_comments"):
+        whole = sorted(runs.sentry.truth(stream))
+        expected[stream] = [key for key in whole if key[1] in visited]
+    assert {stream: runs.second.keys(stream) for stream in STREAMS} == expected
     assert len(runs.second.keys("project_events")) < 20
 
 
