@@ -147,6 +147,18 @@ def test_an_issue_that_failed_brings_its_rows_later(sync, sentry, monkeypatch):
     assert found == {row["id"] for row in alone.records(ACTIVITIES)}
 
 
+@pytest.mark.parametrize("stream", [ACTIVITIES, COMMENTS])
+def test_rows_before_the_start_date_are_left_out(sync, stream):
+    """An issue is visited for its new events, and its older rows are not written."""
+    start = (NOW - timedelta(days=5)).isoformat()
+    later = sync(stream, start_date=start).records(stream)
+    dates = [row["dateCreated"] for row in sync(stream).records(stream)]
+
+    assert later
+    assert min(row["dateCreated"] for row in later) >= start[:10]
+    assert min(dates) < start[:10]
+
+
 @pytest.mark.parametrize("stream", LISTS)
 def test_the_next_run_visits_issues_with_new_events(sync, sentry, monkeypatch, stream):
     """An issue is visited again when it has a new event."""

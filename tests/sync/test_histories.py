@@ -303,19 +303,21 @@ class Story:
         note(f"{step}: {output.code}, {len(output.messages)} lines, {self.state}")
         return output
 
-    def output(self, step):
-        """Run the tap with the limits of `step` on its requests and its output."""
-        config = {
-            "auth_token": TOKEN,
-            "start_date": START.isoformat(),
+    def settings(self, step):
+        """Return the settings of a run."""
+        return {
             "stats": list(STATS),
             "stats_resolution": self.resolution,
             "issue_refresh": step.refresh,
             "concurrency": self.concurrency,
         }
+
+    def output(self, step):
+        """Run the tap with the limits of `step` on its requests and its output."""
+        config = {"auth_token": TOKEN, "start_date": START.isoformat()}
         return run_until_killed(
             self.sentry,
-            config,
+            config | self.settings(step),
             cached_catalog(step.streams),
             self.state,
             self.limited(step),

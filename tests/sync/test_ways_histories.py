@@ -19,8 +19,7 @@ from hypothesis import HealthCheck, Phase, event, given, note, settings
 from hypothesis import strategies as st
 
 from tests import IS_SOAK
-from tests.killed import run_until_killed
-from tests.sentry import SAAS_LIMITS, TOKEN
+from tests.sentry import SAAS_LIMITS
 from tests.sentry.data import Entries
 from tests.streams import Unused
 from tests.sync.test_histories import (
@@ -34,7 +33,6 @@ from tests.sync.test_histories import (
     Status,
     Story,
     bookmarks,
-    cached_catalog,
     entry_of,
     schemas,
 )
@@ -224,15 +222,16 @@ class WayStory(Story):
             self.sentry.add_event(slug, issue, date, entries=Entries([]))
         return self.issues[project, number]
 
-    def output(self, step):
-        """Run the tap with the limits and the faults of `step`."""
-        config = {
-            "auth_token": TOKEN,
-            "start_date": START.isoformat(),
+    def settings(self, step):
+        """Return the settings of a run."""
+        return {
             "events_by": step.way,
             "full_events": self.is_full,
             "concurrency": step.width,
         }
+
+    def output(self, step):
+        """Run the tap with the limits and the faults of `step`."""
         self.sentry.faults.clear()
         for failing in step.failing:
             self.sentry.fault(
@@ -242,17 +241,7 @@ class WayStory(Story):
                 when=lambda request: request.path.endswith("/events/"),
             )
             self.has_given_up |= failing.times >= ATTEMPTS
-        output = run_until_killed(
-            self.sentry,
-            config,
-            cached_catalog(step.streams),
-            self.state,
-            self.limited(step),
-            lines=step.lines,
-            share=step.share,
-            now=self.now,
-            ends=step.is_told or step.requests is None,
-        )
+        output = super().output(step)
         self.sentry.faults.clear()
         return output
 
